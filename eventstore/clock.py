@@ -1,0 +1,85 @@
+"""Time and ids: the one door to both.
+
+Laws of this file: wall time is read as `datetime.datetime.now(UTC)` through the module, at each
+call, so that freezegun governs it in every thread; nothing else in the project reads a clock.
+The real monotonic clock is read by `clock_gettime`, which freezegun leaves alone: it measures
+patience (polls, grace, `result(timeout=)`), and never decides anything that is recorded.
+"""
+
+import datetime
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+UTC = datetime.UTC
+SECOND = 1_000_000  # in microseconds, the unit of every recorded time
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+_CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+_chance: random.Random = random.SystemRandom()
+
+
+def now_us() -> int:
+    """Give the wall time in microseconds since 1970-01-01 UTC, as freezegun lets us see it."""
+    try:
+        return (datetime.datetime.now(UTC) - _EPOCH) // _MICROSECOND
+    except IndexError:
+        # freezegun pops its list of frozen times while another thread reads it (freezegun #345).
+        return (datetime.datetime.now(UTC) - _EPOCH) // _MICROSECOND
+
+
+def to_us(when: datetime.datetime) -> int:
+    """Give an aware datetime in microseconds since 1970. *Pure.*
+
+    Raises:
+        ValueError: `when` has no time zone.
+    """
+    if when.tzinfo is None:
+        raise ValueError(f"{when!r} has no time zone; write e.g. datetime(..., tzinfo=UTC)")
+    return (when - _EPOCH) // _MICROSECOND
+
+
+def from_us(us: int) -> datetime.datetime:
+    """Give microseconds since 1970 as an aware UTC datetime. *Pure.*"""
+    return _EPOCH + us * _MICROSECOND
+
+
+def real_seconds() -> float:
+    """Give the real monotonic clock in seconds, frozen or not; for patience only."""
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def real_sleep(seconds: float) -> None:
+    """Wait really; for polls between processes, never for anything recorded."""
+    time.sleep(seconds)  # freezegun does not touch sleep
+
+
+def new_id() -> str:
+    """Give a new id: 26 lower-case letters and digits that sort roughly by time.
+
+    Source: the ULID layout (48 bits of milliseconds, 80 of chance). Order never rests on it.
+    """
+    number = (now_us() // 1000) << 80 | _chance.getrandbits(80)
+    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def new_chance(seed: str) -> random.Random:
+    """Give a random source that is the same for the same seed."""
+    return random.Random(seed)  # noqa: S311 - reproducible on purpose, never a secret
+
+
+def chance() -> float:
+    """Give a number from 0 to 1 for jitter."""
+    return _chance.random()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw ids and jitter from a seed, for simulations that must repeat."""
+    global _chance  # noqa: PLW0603 - the one place that swaps the source of chance
+    before, _chance = _chance, random.Random(seed)  # noqa: S311 - repeatable on purpose
+    try:
+        yield
+    finally:
+        _chance = before

@@ -1,0 +1,267 @@
+"""The promise every log keeps: append, read, claim, wake.
+
+A log holds streams of events and, beside each stream, one row: its tip, its owner, its alarm
+clock and a headline for lists. It knows nothing of what the events mean. Every call is safe from
+any thread and from any process that reaches the same database. Times are microseconds UTC.
+
+Errors of every method: `StorageError` and its children (see `errors.py`) when the storage fails.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from eventstore.event import Event, NewEvent, Tip
+
+
+class Headline(msgspec.Struct, frozen=True):
+    """What lists show and filter on; written once, when the stream is created."""
+
+    name: str = ""  # e.g. the workflow
+    key: str | None = None
+    tags: dict[str, str] = {}
+    priority: int = 0  # larger first among the due
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """What an append leaves in the stream's row, whole: each field replaces the one before."""
+
+    status: str = ""
+    due: int | None = None  # when the stream next needs a worker; None: only when appended to
+    waits_on: tuple[str, ...] = ()  # names on which `wake` finds it
+    owner: str | None = None  # the worker that holds it
+    needs: str | None = None  # a capability that a claimer should offer; None: any will do
+    label: str = "{}"  # opaque JSON text for lists
+
+
+class Write(msgspec.Struct, frozen=True):
+    """One stream's part in an append.
+
+    No events and a row: bookkeeping (due, owner) under the same checks, the version stays.
+    No events and no row: a check only; the append is refused unless the stream stands at `tip`
+    (version and epoch; `NEW`: it must not exist).
+    """
+
+    stream: str
+    kind: str  # "run", "breaker", "trigger"
+    tip: Tip  # NEW creates the stream, with epoch 1 if `row.owner` is set, else 0
+    events: tuple[NewEvent, ...] = ()
+    row: Row | None = None
+    headline: Headline | None = None  # with NEW only
+
+
+class InboxKey(msgspec.Struct, frozen=True):
+    """A key that counts once for ever: per `source`, `key` leads to `stream`."""
+
+    source: str
+    key: str
+    stream: str
+
+
+class Append(msgspec.Struct, frozen=True):
+    """What is written in one transaction: all of it or nothing."""
+
+    id: str  # the same id again: the append is found done and nothing is written twice
+    writes: tuple[Write, ...]
+    inbox: tuple[InboxKey, ...] = ()
+
+
+class Head(msgspec.Struct, frozen=True):
+    """A stream's row as read."""
+
+    id: str
+    kind: str
+    tip: Tip
+    status: str
+    due: int | None
+    waits_on: tuple[str, ...]
+    owner: str | None
+    needs: str | None
+    label: str
+    name: str
+    key: str | None
+    tags: dict[str, str]
+    priority: int
+    created: int  # time of the first event
+    updated: int  # time of the last event
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A stream that a worker has just been given; `head` already has the new owner and epoch."""
+
+    head: Head
+    lost_by: str | None  # the worker that held it before and did not let go
+    died: bool  # that worker is dead (a takeover from a living one is not a death)
+
+
+class WorkerRow(msgspec.Struct, frozen=True):
+    """A worker's lease."""
+
+    id: str
+    name: str  # for people; identity is the id
+    host: str
+    pid: int
+    since: int
+    until: int  # the lease runs out then, unless renewed
+    offers: tuple[str, ...]  # capabilities, matched with `Row.needs`
+    dead: bool = False
+
+
+class Counters(msgspec.Struct):
+    """What the log has asked of the database since it was opened."""
+
+    commits: int = 0  # transactions that wrote
+    statements: int = 0
+    events: int = 0
+    bytes: int = 0  # of event data
+    appends: int = 0  # many appends may share one commit
+
+
+class Listener(Protocol):
+    """A worker's ear: hints from others that some streams want attention."""
+
+    def wait(self, timeout: float) -> frozenset[str]:
+        """Wait up to `timeout` real seconds for a hint or a poke; give the stream ids hinted at."""
+
+    def poke(self) -> None:
+        """Let a waiting `wait` return now; from any thread."""
+
+    def close(self) -> None:
+        """Stop listening; leaves no socket behind."""
+
+
+class Log(Protocol):
+    """The promise. `eventstore.open_log(url)` gives one; `eventstore.testing` proves one."""
+
+    url: str
+    counters: Counters
+
+    def append(self, append: Append) -> list[Tip]:
+        """Write all of it in one transaction, durable when it returns.
+
+        Calls from many threads share a commit (the first who waits commits for all who queued);
+        one that is refused does not spoil the others.
+
+        Returns:
+            The new tip of each write, in order.
+
+        Raises:
+            WrongExpectedVersion: a stream does not stand at its tip's version.
+            Fenced: a stream has another epoch than its tip's.
+            KeyTaken: an inbox key counts already. Checked first.
+            StorageError: the outcome is unknown only if reading says so: the log has already
+                looked for the append's id before it raises.
+        """
+
+    def head(self, stream: str) -> Head | None:
+        """Give a stream's row, or None."""
+
+    def read(
+        self, stream: str, *, after: int = 0, upto: int | None = None, at: int | None = None
+    ) -> list[Event]:
+        """Give events of a stream, oldest first: versions in (after, upto], recorded up to `at`."""
+
+    def load(self, stream: str, *, after: int = 0) -> tuple[Head, list[Event]]:
+        """Give row and events of one moment together.
+
+        Raises:
+            StreamUnknown: no such stream.
+        """
+
+    def read_version(self, stream: str, versions: Collection[int]) -> dict[int, Event]:
+        """Give the named versions of a stream; absent ones are left out."""
+
+    def read_all(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Give events of the whole log in order of position, after a position."""
+
+    def find(self, source: str, key: str) -> str | None:
+        """Give the stream that an inbox key counts for, or None."""
+
+    def heads(
+        self, *, kind: str, name: str | None = None, status: Collection[str] = (),
+        key: str | None = None, tags: dict[str, str] | None = None, since: int | None = None,
+        limit: int | None = None,
+    ) -> list[Head]:
+        """Give rows, last created first; filters are all to hold; `status`: any of them."""
+
+    def claim(
+        self, worker: str, *, kind: str, now: int, limit: int,
+        offers: Collection[str] = (), names: Collection[str] = (), skip: Collection[str] = (),
+    ) -> list[Claim]:
+        """Give the worker streams of a kind that need one: due and unowned, or owned by a worker
+        that is dead or whose lease ran out (due or not).
+
+        A stream is given if it needs nothing, or needs one of `offers`, or its name is in `names`
+        and no living worker offers what it needs. Higher priority first, then the earlier due.
+        The new epoch is one higher. One transaction. `skip`: ids to leave alone this time.
+        """
+
+    def release(self, stream: str, tip: Tip, *, due: int | None) -> None:
+        """Let go of a stream that is owned, if it still stands at `tip`; else do nothing."""
+
+    def wake(self, waits_on: str, *, now: int, limit: int) -> list[str]:
+        """Make due at `now` up to `limit` streams that wait on a name and are not due yet, those
+        that have waited longest first; give their ids."""
+
+    def waiting(self, waits_on: str, *, limit: int = 1) -> list[str]:
+        """Give ids of streams that wait on a name, those that have waited longest first."""
+
+    def next_due(self, *, kinds: Collection[str], after: int | None = None) -> int | None:
+        """Give the earliest due time of the unowned streams of these kinds (later than `after`)."""
+
+    def owned(self, worker: str) -> dict[str, tuple[int, int | None]]:
+        """Give version and due time of each stream that a worker owns."""
+
+    def enter(self, worker: WorkerRow) -> None:
+        """Register a worker and take its lock (a locked file beside SQLite; none in memory)."""
+
+    def renew(self, worker: str, *, until: int, offers: Sequence[str] | None = None) -> None:
+        """Extend a lease; a row that another has buried comes back to life with its streams lost."""
+
+    def leave(self, worker: str, *, now: int) -> None:
+        """Remove a worker; streams it still owns become unowned and due at `now`."""
+
+    def workers(self) -> list[WorkerRow]:
+        """Give all leases, those that ran out and the dead with streams still to be claimed too."""
+
+    def bury(self, *, now: int) -> list[str]:
+        """Mark dead every worker whose process is known to be gone (its lock is free), also one
+        whose lease ran out with no lock to look at; forget dead ones that own nothing any more.
+        Gives the ids newly found dead. A lease that ran out while the lock is held is no death."""
+
+    def put_blob(self, content: bytes) -> str:
+        """Store bytes under their SHA-256 (hex); the same bytes twice are stored once."""
+
+    def blob(self, sha256: str) -> bytes:
+        """Give a blob's bytes.
+
+        Raises:
+            StorageCorrupt: there are no such bytes, or they no longer have this hash.
+        """
+
+    def put_snapshot(self, stream: str, version: int, kind: str, content: bytes) -> None:
+        """Keep a disposable copy of folded state; `kind` names shape and definition."""
+
+    def snapshot(
+        self, stream: str, kind: str, *, upto: int | None = None
+    ) -> tuple[int, bytes] | None:
+        """Give the newest copy of this kind up to a version: (version, bytes), or None."""
+
+    def drop_derived(self) -> None:
+        """Delete all that can be rebuilt from the events (snapshots)."""
+
+    def verify(self, stream: str | None = None) -> Iterator[str]:
+        """Check hash chains, gap-free versions and heads; give a sentence for each fault found."""
+
+    def listen(self, worker: str) -> Listener:
+        """Open a worker's ear for hints from other processes and from this one."""
+
+    def hint(self, streams: Collection[str], *, skip: str | None = None) -> None:
+        """Tell other workers (all but `skip`) that these streams want attention; may be lost."""
+
+    def changed(self) -> int:
+        """Give a number that moves when another connection has committed; costs no query."""
+
+    def close(self) -> None:
+        """Let go of connections, locks and files; the log can be used again afterwards."""
