@@ -1,0 +1,143 @@
+"""Everything the engine can refuse, as one tree.
+
+    PlayheadError                  catch this to catch them all
+      DefinitionError              a workflow or trigger that cannot be right; names the source line
+      ValueRefused                 a value that is not strict JSON, too large or of the wrong type
+      SignalRefused                the run's state does not take this signal
+      KeyReused                    the same start key with other inputs
+      RunUnknown                   no run of this id or key
+      RunEnded                     the run has ended; it takes no more of this
+      RunFailed                    the run failed; carries step, attempts, error, run id
+      RunCancelled                 the run was cancelled; it has no result
+      ResultTimeout                (a TimeoutError too) no result within the time given
+      ClockStandsStill             only a timer is left and the clock is frozen
+      CommandRefused               pause, resume, retry of a run that is in no state for it
+      StorageError                 the log's storage failed (see eventstore/errors.py)
+      CircuitOpenError             the breaker is open: the call was not made
+"""
+
+from datetime import datetime
+
+
+class PlayheadError(Exception):
+    """Base of all that the engine refuses."""
+
+
+class DefinitionError(PlayheadError):
+    """A workflow or trigger that cannot be right."""
+
+    def __init__(self, message: str, *, where: str | None = None) -> None:
+        self.where = where  # "file.py:12", the line of the definition at fault
+        super().__init__(f"{message} ({where})" if where else message)
+
+
+class ValueRefused(PlayheadError):
+    """A value that is not strict JSON, too large, or does not fit the declared type."""
+
+
+class SignalRefused(PlayheadError):
+    """The run's present state does not take this signal."""
+
+    def __init__(self, run_id: str, signal: str, reason: str) -> None:
+        self.run_id, self.signal, self.reason = run_id, signal, reason
+        super().__init__(f"run {run_id} refused signal {signal!r}: {reason}")
+
+
+class KeyReused(PlayheadError):
+    """The start key was used before with other inputs."""
+
+    def __init__(self, workflow: str, key: str, run_id: str) -> None:
+        self.workflow, self.key, self.run_id = workflow, key, run_id
+        super().__init__(
+            f"key {key!r} of workflow {workflow!r} already started run {run_id} with other inputs;"
+            " use another key, or the same inputs to get that run"
+        )
+
+
+class RunUnknown(PlayheadError):
+    """No run of this id."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"no run {run_id!r} in this log; `playhead runs` lists them")
+
+
+class RunEnded(PlayheadError):
+    """The run has ended and takes no more of this."""
+
+    def __init__(self, run_id: str, status: str, asked: str) -> None:
+        self.run_id, self.status = run_id, status
+        super().__init__(f"run {run_id} has already {status}: cannot {asked}")
+
+
+class CommandRefused(PlayheadError):
+    """The run is in no state for this command."""
+
+    def __init__(self, run_id: str, status: str, asked: str, hint: str = "") -> None:
+        self.run_id, self.status = run_id, status
+        super().__init__(f"run {run_id} is {status}: cannot {asked}{'; ' + hint if hint else ''}")
+
+
+class RunFailed(PlayheadError):
+    """The run failed for good."""
+
+    def __init__(
+        self,
+        run_id: str,
+        step: str | None,
+        attempts: int,
+        error_type: str,
+        error: str,
+        traceback: str = "",
+    ) -> None:
+        self.run_id, self.step, self.attempts = run_id, step, attempts
+        self.error_type, self.error, self.traceback = error_type, error, traceback
+        where = f" at step {step!r} after {attempts} attempt{'s' * (attempts != 1)}" if step else ""
+        super().__init__(
+            f"run {run_id} failed{where}: {error_type}: {error}\n"
+            f"  see what happened, event by event: playhead replay {run_id}"
+        )
+
+
+class RunCancelled(PlayheadError):
+    """The run was cancelled and has no result."""
+
+    def __init__(self, run_id: str, reason: str = "") -> None:
+        self.run_id, self.reason = run_id, reason
+        super().__init__(f"run {run_id} was cancelled{': ' + reason if reason else ''}")
+
+
+class ResultTimeout(PlayheadError, TimeoutError):
+    """No result came within the time given."""
+
+    def __init__(self, run_id: str, status: str, timeout: float, hint: str = "") -> None:
+        self.run_id, self.status, self.timeout = run_id, status, timeout
+        super().__init__(
+            f"run {run_id} is still {status} after {timeout:g} s{'; ' + hint if hint else ''}"
+        )
+
+
+class ClockStandsStill(PlayheadError):
+    """Only a timer is left, and the clock is frozen: waiting would never end."""
+
+    def __init__(self, run_id: str, due: datetime) -> None:
+        self.run_id, self.due = run_id, due
+        super().__init__(
+            f"run {run_id} waits until {due.isoformat()} but the clock is frozen;"
+            " move it (tick, timeline.advance) and call run_until_idle(), or start() instead of run()"
+        )
+
+
+class StorageError(PlayheadError):
+    """The log's storage failed; nothing acknowledged is lost."""
+
+
+class CircuitOpenError(PlayheadError):
+    """The circuit breaker is open: the call was not made."""
+
+    def __init__(self, breaker: str, state: str = "open", until: datetime | None = None) -> None:
+        self.breaker, self.state, self.until = breaker, state, until
+        super().__init__(
+            f"circuit breaker {breaker!r} is {state}: the call was not made"
+            + (f"; it probes at {until.isoformat()}" if until else "")
+        )
