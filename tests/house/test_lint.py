@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent  # not resolved: the programs stand beside the link
 
@@ -15,7 +17,8 @@ def assert_passes(*command: str | Path) -> None:
     done = subprocess.run(
         command, cwd=ROOT, env=quiet, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    if done.returncode != 0:
+        pytest.fail(f"{done.stdout}\n{done.stderr}", pytrace=False)
 
 
 def test_the_tree_is_formatted() -> None:
