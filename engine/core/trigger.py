@@ -1,0 +1,200 @@
+"""A trigger: armed, paused or failed, with its own decide and evolve. Pure.
+
+Laws of this file: a new revision counts its slots from its own arming; a slot at or before the
+watermark never fires; a decline that says again what was said last writes nothing.
+"""
+
+from typing import Any
+
+import msgspec
+
+NOT_YET = "–"
+PREFIX = "trigger:"
+REMEMBERED = 32  # reasons of declines; the one that was quiet longest is forgotten first
+
+LEGAL = frozenset(
+    {
+        (NOT_YET, "trigger.armed", "armed"),
+        ("armed", "trigger.armed", "armed"),
+        ("paused", "trigger.armed", "paused"),  # a new revision of a paused trigger stays paused
+        ("failed", "trigger.armed", "armed"),
+        ("armed", "trigger.fired", "armed"),
+        ("armed", "trigger.declined", "armed"),
+        ("paused", "trigger.declined", "paused"),
+        ("armed", "trigger.paused", "paused"),
+        ("paused", "trigger.resumed", "armed"),
+        ("armed", "trigger.failed", "failed"),
+    }
+)
+
+
+class Armed(msgspec.Struct, frozen=True):
+    """Data of `trigger.armed`: what holds from now on, and from when slots count."""
+
+    revision: str
+    since: int  # microseconds
+
+
+class Fired(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Data of `trigger.fired`: what came due and the run it started."""
+
+    key: str
+    facts: dict[str, Any]
+    run: str
+    slot: int | None = None  # of a clock, microseconds; the watermark moves here
+
+
+class Declined(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Data of `trigger.declined`: what started nothing, how often, and why."""
+
+    reason: str
+    key: str
+    count: int = 1
+    facts: dict[str, Any] = {}
+    slot: int | None = None  # of a clock, the last one passed over, microseconds
+
+
+class Steered(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Data of `trigger.paused`, `resumed` and `failed`."""
+
+    by: str = ""
+    reason: str = ""
+    since: int | None = None  # resumed: slots count from here
+
+
+SHAPES: dict[str, type[Any]] = {
+    "trigger.armed": Armed,
+    "trigger.fired": Fired,
+    "trigger.declined": Declined,
+    "trigger.paused": Steered,
+    "trigger.resumed": Steered,
+    "trigger.failed": Steered,
+}
+
+
+class TriggerState(msgspec.Struct):
+    """What a trigger has become: the value its events fold into."""
+
+    state: str = NOT_YET
+    revision: str = ""
+    since: int = 0  # when this revision was armed, microseconds
+    watermark: int = 0  # slots up to here are settled, microseconds
+    last: str = ""  # key of the last firing
+    fired: int = 0
+    declined: int = 0
+    version: int = 0
+    said: dict[str, tuple[str, int]] = {}  # by reason: key and count of the last decline
+
+    def is_open(self, revision: str) -> bool:
+        """Tell whether this revision may fire: it is the armed one, not a newer or older one."""
+        return self.state == "armed" and self.revision == revision
+
+
+class Move(msgspec.Struct, frozen=True):
+    """A transition that was decided and is not yet written."""
+
+    type: str
+    source: str
+    dest: str
+    data: Armed | Fired | Declined | Steered
+
+
+def evolve(  # noqa: PLR0913 - an event is these
+    state: TriggerState, type_: str, source: str, dest: str, data: str | Any, version: int
+) -> None:
+    """Fold one event into the trigger; makes no choice.
+
+    Args:
+        data: the data as its struct, or its JSON text.
+
+    Raises:
+        ValueError: the event does not follow from the state it is folded into.
+    """
+    if version != state.version + 1:
+        raise ValueError(f"event {version} of a trigger follows {state.version}")
+    if source != state.state or (source, type_, dest) not in LEGAL:
+        raise ValueError(f"{type_} {source} -> {dest} cannot follow state {state.state}")
+    if type(data) is str:
+        data = msgspec.json.decode(data, type=SHAPES[type_])
+    state.state = dest
+    state.version = version
+    match data:
+        case Armed():
+            state.revision = data.revision
+            state.since = state.watermark = data.since
+            state.said = {}
+        case Fired():
+            state.fired += 1
+            state.last = data.key
+            _pass(state, data.slot)
+        case Declined():
+            state.declined += data.count
+            state.said.pop(data.reason, None)
+            state.said[data.reason] = (data.key, data.count)
+            if len(state.said) > REMEMBERED:
+                del state.said[next(iter(state.said))]
+            _pass(state, data.slot)
+        case Steered():
+            _pass(state, data.since)
+
+
+def _pass(state: TriggerState, slot: int | None) -> None:
+    if slot is not None:
+        state.watermark = max(state.watermark, slot)
+
+
+def arm(state: TriggerState, revision: str, now: int) -> Move | None:
+    """Arm a revision from `now` on; None if it is armed or paused already. *Pure.*"""
+    if state.revision == revision and state.state in ("armed", "paused"):
+        return None
+    dest = "paused" if state.state == "paused" else "armed"
+    return Move("trigger.armed", state.state, dest, Armed(revision, now))
+
+
+def fire(
+    state: TriggerState, key: str, facts: dict[str, Any], run: str, slot: int | None
+) -> Move | None:
+    """Record that a firing started a run; None if its slot is settled already. *Pure.*
+
+    Only an armed trigger fires: ask `TriggerState.is_open` first.
+    """
+    if slot is not None and slot <= state.watermark:
+        return None
+    return Move("trigger.fired", "armed", "armed", Fired(key, facts, run, slot))
+
+
+def decline(
+    state: TriggerState, key: str, reason: str, facts: dict[str, Any], slot: int | None
+) -> Move | None:
+    """Record that a firing, or `facts["count"]` of them, started nothing. *Pure.*
+
+    None if that is what was said last for this reason, or the slot is settled already.
+    """
+    count = int(facts.get("count", 1))
+    if state.said.get(reason) == (key, count):
+        return None
+    if slot is not None and slot <= state.watermark:
+        return None
+    told = Declined(reason, key, count, facts, slot)
+    return Move("trigger.declined", state.state, state.state, told)
+
+
+def pause(state: TriggerState, *, by: str) -> Move | None:
+    """Pause an armed trigger; None if it is not armed. *Pure.*"""
+    if state.state != "armed":
+        return None
+    return Move("trigger.paused", "armed", "paused", Steered(by=by))
+
+
+def resume(state: TriggerState, now: int, *, by: str) -> Move | None:
+    """Let a paused trigger go on; slots passed meanwhile do not fire. *Pure.*"""
+    if state.state != "paused":
+        return None
+    return Move("trigger.resumed", "paused", "armed", Steered(by=by, since=now))
+
+
+def fail(state: TriggerState, reason: str) -> Move | None:
+    """Record that an armed trigger cannot go on; arming it again mends it. *Pure.*"""
+    if state.state != "armed":
+        return None
+    return Move("trigger.failed", "armed", "failed", Steered(reason=reason))
