@@ -1,0 +1,229 @@
+"""What a user's function asks for: its parameters and types, read once, without calling it."""
+
+import functools
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+
+from engine.context import Context
+from engine.errors import DefinitionError
+from engine.outcome import Failure, Outcome
+
+MISSING: Any = inspect.Parameter.empty
+Handed = Literal["context", "client", "async_client", "connection", "session", "failure"]
+_REFUSED = {
+    inspect.Parameter.VAR_POSITIONAL: "takes `*{name}`",
+    inspect.Parameter.VAR_KEYWORD: "takes `**{name}`",
+    inspect.Parameter.POSITIONAL_ONLY: "has the positional-only parameter {name!r}",
+}
+
+
+class Parameter(NamedTuple):
+    """One parameter as its function declares it."""
+
+    name: str
+    required: bool
+    annotation: Any  # resolved; of Outcome[T] the T; MISSING: none declared
+    outcome: bool = False
+    handed: Handed | None = None  # not a value of the run: the engine hands it in
+
+
+class Signature(NamedTuple):
+    """What a function takes and gives."""
+
+    parameters: tuple[Parameter, ...]
+    returns: Any  # MISSING: none declared
+    is_async: bool
+
+
+def read(fn: Callable[..., Any], who: str, names: Mapping[str, Any] | None = None) -> Signature:
+    """Read a function's parameters and types.
+
+    Args:
+        fn: A function, bound method, partial, lambda or callable object.
+        who: How to call it in an error, such as "step 'enrich'".
+        names: Further names that text annotations may use (local classes).
+
+    Raises:
+        DefinitionError: A parameter has no name to be called by, or an annotation cannot be read.
+    """
+    try:
+        asked = inspect.signature(fn)
+    except (TypeError, ValueError) as error:
+        raise DefinitionError(f"{who} cannot be asked for its parameters: {error}") from error
+    hints = _hints(fn, who, names)
+    parameters = []
+    for name, parameter in asked.parameters.items():
+        if parameter.kind in _REFUSED:
+            how = _REFUSED[parameter.kind].format(name=name)
+            raise DefinitionError(
+                f"{who} {how}: values are handed over by name; name each one it needs"
+            )
+        required = parameter.default is MISSING
+        parameters.append(_parameter(name, hints.get(name, MISSING), required=required))
+    return Signature(tuple(parameters), hints.get("return", MISSING), is_async(fn))
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Tell whether calling this gives something to await. *Pure.*"""
+    bare = innermost(fn)
+    return inspect.iscoroutinefunction(bare) or inspect.iscoroutinefunction(
+        getattr(bare, "__call__", None)  # noqa: B004 - its own kind is asked, not whether it is
+    )
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """Give the name that a function goes by: of a partial the function's, of an object its class."""
+    bare = innermost(fn)
+    name = getattr(bare, "__name__", None)
+    return name if isinstance(name, str) else type(bare).__name__
+
+
+def text(annotation: Any) -> str:
+    """Give a type as stable text: `Document`, `list[Page]`, `str | None`; "" for none declared.
+
+    Modules are left out: a class is the same whether its file was run or imported.
+    """
+    if annotation is MISSING:
+        return ""
+    if annotation is None or annotation is type(None):
+        return "None"
+    if annotation is ...:
+        return "..."
+    if isinstance(annotation, (list, tuple)):
+        return f"[{', '.join(text(a) for a in annotation)}]"
+    origin = get_origin(annotation)
+    if origin is None:
+        name = getattr(annotation, "__qualname__", None) or getattr(
+            annotation, "__name__", None
+        )
+        return (name or str(annotation).rpartition(".")[2]).rpartition("<locals>.")[2]
+    if origin is Annotated:
+        return text(get_args(annotation)[0])
+    if origin is Literal:
+        return f"Literal[{', '.join(repr(value) for value in get_args(annotation))}]"
+    arms = [text(argument) for argument in get_args(annotation)]
+    if origin in (Union, types.UnionType):
+        return " | ".join(arms)
+    return f"{text(origin)}[{', '.join(arms)}]"
+
+
+def real(annotation: Any) -> Any:
+    """Give a type with freezegun's classes replaced by the real ones, at any depth. *Pure.*"""
+    if getattr(annotation, "__module__", "") == "freezegun.api":
+        for base in getattr(annotation, "__mro__", ()):
+            if base.__module__ == "datetime":
+                return base
+        return annotation
+    arguments = get_args(annotation)
+    if not arguments or get_origin(annotation) is Literal:
+        return annotation
+    true = tuple(real(a) if not isinstance(a, list) else a for a in arguments)
+    if all(a is b for a, b in zip(true, arguments, strict=True)):
+        return annotation
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return functools.reduce(lambda a, b: a | b, true)
+    if origin is Annotated:
+        return Annotated[(true[0], *arguments[1:])]  # type: ignore[return-value]
+    return origin[true] if len(true) > 1 else origin[true[0]]
+
+
+def arms_of(annotation: Any) -> tuple[Any, ...]:
+    """Give what a union may be, `Annotated` taken off; of any other type itself. *Pure.*"""
+    if get_origin(annotation) is Annotated:
+        return arms_of(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return tuple(arm for a in get_args(annotation) for arm in arms_of(a))
+    return (annotation,)
+
+
+def _parameter(name: str, annotation: Any, *, required: bool) -> Parameter:
+    for arm in arms_of(annotation):
+        if get_origin(arm) is Outcome:
+            return Parameter(name, required, get_args(arm)[0], outcome=True)
+        if arm is Outcome:
+            return Parameter(name, required, MISSING, outcome=True)
+        handed = _handed(arm)
+        if handed is not None:
+            return Parameter(name, required, annotation, handed=handed)
+    return Parameter(name, required, annotation)
+
+
+def _handed(annotation: Any) -> Handed | None:
+    """Tell what the engine hands in for a type; libraries are known by name, not imported."""
+    if not isinstance(annotation, type):
+        return None
+    if issubclass(annotation, Context):
+        return "context"
+    if issubclass(annotation, Failure):
+        return "failure"
+    for base in annotation.__mro__:
+        library = base.__module__.partition(".")[0]
+        if library == "httpx" and base.__name__ in ("Client", "AsyncClient"):
+            return "client" if base.__name__ == "Client" else "async_client"
+        if library == "sqlalchemy" and base.__name__.removeprefix("Async") == "Connection":
+            return "connection"
+        if library == "sqlalchemy" and base.__name__.removeprefix("Async") == "Session":
+            return "session"
+    return None
+
+
+def innermost(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the function that partials stand around."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return fn
+
+
+def _hints(fn: Callable[..., Any], who: str, names: Mapping[str, Any] | None) -> dict[str, Any]:
+    bare = innermost(fn)
+    if not hasattr(bare, "__annotations__") or isinstance(bare, type):
+        bare = bare.__init__ if isinstance(bare, type) else type(bare).__call__  # type: ignore[misc]
+    local = {**_closure(bare), **names} if names else _closure(bare)
+    try:
+        hints = typing.get_type_hints(bare, localns=local or None, include_extras=True)
+    except NameError as error:
+        raise DefinitionError(
+            f"{who}: {_culprit(bare, error.name)} names {error.name!r}, which cannot be found;"
+            " define it at the top of its module, and import it outside `if TYPE_CHECKING:`"
+        ) from error
+    except (TypeError, SyntaxError, AttributeError) as error:
+        raise DefinitionError(f"{who}: an annotation cannot be read: {error}") from error
+    if isinstance(innermost(fn), type):
+        hints["return"] = innermost(fn)
+    return {name: real(hint) for name, hint in hints.items()}
+
+
+def _closure(bare: Any) -> dict[str, Any]:
+    """Give the names that a nested function has seen of the functions around it."""
+    method = getattr(bare, "__func__", bare)
+    code, cells = getattr(method, "__code__", None), getattr(method, "__closure__", None)
+    found = {}
+    for name, cell in zip(code.co_freevars if code else (), cells or (), strict=False):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:
+            continue  # not yet filled: a recursive function names itself
+    return found
+
+
+def _culprit(bare: Any, missing: str) -> str:
+    for name, hint in getattr(bare, "__annotations__", {}).items():
+        if isinstance(hint, str) and missing in hint:
+            what = "the type it returns" if name == "return" else f"the type of {name!r}"
+            return f"{what}, {hint!r},"
+    return "an annotation"
+
+
+def locals_at(depth: int) -> dict[str, Any]:
+    """Give the local names of a caller inside a function; {} at the top of a module.
+
+    Args:
+        depth: 1 for the caller's caller, as in `sys._getframe`.
+    """
+    frame = sys._getframe(depth + 1)  # noqa: SLF001 - how typing itself finds local classes
+    return {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
