@@ -1,0 +1,259 @@
+"""Appends as rows, and many of them in one transaction.
+
+The rows, hashes included, are made in the caller's thread. A batch is written hopefully first:
+all rows of a kind by one `executemany`, and if the counts of changed rows add up, nobody was
+refused. If not, it is undone and each append is looked at before it is written.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from eventstore import statements as sql
+from eventstore.commit import Ticket
+from eventstore.errors import KeyTaken, LogError
+from eventstore.event import NewEvent, Tip, chain
+from eventstore.rules import check_append, next_epoch, refusal
+from eventstore.store import Append, Headline, Row, Write
+
+_NO_ROW = Row()
+_NO_LINE = Headline()
+_encode = msgspec.json.encode
+
+Values = tuple[Any, ...]
+Cursor = sqlite3.Cursor
+
+
+class Job(Ticket):
+    """Something else to be done in a write transaction; its result counts once it commits."""
+
+    __slots__ = ("result", "work")
+
+    def __init__(self, work: Callable[[Cursor], Any]) -> None:
+        super().__init__()
+        self.work = work
+        self.result: Any = None
+
+
+class Entry(Ticket):
+    """An append as rows."""
+
+    __slots__ = (
+        "advances", "append", "births", "books", "changes", "checks", "events", "keys",
+        "found", "needs_look", "size", "steps", "tips",
+    )  # fmt: skip
+
+    def __init__(self, append: Append) -> None:
+        super().__init__()
+        check_append(append)
+        self.append = append
+        self.tips: list[Tip] = []
+        self.births: list[Values] = []
+        self.steps: list[Values] = []
+        self.advances: list[Values] = []
+        self.books: list[Values] = []
+        self.events: list[Values] = []
+        self.checks: list[Write] = []
+        self.changes: set[str] = set()
+        self.keys: list[Values] = [(key.source, key.key, key.stream) for key in append.inbox]
+        self.size = 0
+        self.needs_look = False
+        self.found = False  # it was in the log already
+        for write in append.writes:
+            self._add(write)
+
+    def _add(self, write: Write) -> None:
+        tip, row, stream = write.tip, write.row, write.stream
+        if not write.events:
+            self.tips.append(tip)
+            if row is None:
+                self.checks.append(write)
+                return
+            self.changes.add(stream)
+            if row.owner is None:
+                self.needs_look = True  # whether an owner lets go decides on the epoch
+            else:
+                self.books.append((*row_values(row), stream, tip.version, tip.epoch))
+            return
+        self.changes.add(stream)
+        if not tip.version:
+            epoch = 1 if row is not None and row.owner else 0
+            rows, new = event_rows(self.append.id, write, epoch)
+            self.births.append(birth_values(write, new))
+        else:
+            rows, new = event_rows(self.append.id, write, tip.epoch)
+            moved = (new.version, new.hash, write.events[-1].at)
+            stood = (stream, tip.version, tip.epoch, tip.hash)
+            if row is None:
+                self.advances.append(moved + stood)
+            else:
+                self.steps.append(moved + row_values(row) + stood)
+        self.tips.append(new)
+        self.events += rows
+        for event in write.events:
+            self.size += len(event.data)
+
+    def goes_with(self, changed: set[str], checked: set[str]) -> bool:
+        """Say whether this may share a transaction with appends that touch these streams."""
+        if not changed.isdisjoint(self.changes) or not checked.isdisjoint(self.changes):
+            return False
+        return not any(write.stream in changed for write in self.checks)
+
+
+def row_values(row: Row) -> Values:
+    """Give a row as status, due, waits_on, owner, needs, label. *Pure.*"""
+    waits_on = _encode(row.waits_on).decode() if row.waits_on else "[]"
+    return (row.status, row.due, waits_on, row.owner, row.needs, row.label)
+
+
+def birth_values(write: Write, tip: Tip) -> Values:
+    """Give the row of a new stream. *Pure.*"""
+    row, line = write.row or _NO_ROW, write.headline or _NO_LINE
+    tags = _encode(line.tags).decode() if line.tags else "{}"
+    return (
+        write.stream, write.kind, tip.version, tip.epoch, tip.hash, *row_values(row), line.name,
+        line.key, tags, line.priority, write.events[0].at, write.events[-1].at,
+    )  # fmt: skip
+
+
+def event_rows(append_id: str, write: Write, epoch: int) -> tuple[list[Values], Tip]:
+    """Give the rows of a write's events, and the tip after them. *Pure.*"""
+    stream, version, digest = write.stream, write.tip.version, write.tip.hash
+    rows: list[Values] = []
+    for event in write.events:
+        version += 1
+        digest = chain(digest, stream, version, epoch, event)
+        rows.append(event_values(append_id, stream, version, epoch, event, digest))
+    return rows, Tip(version, epoch, digest)
+
+
+def event_values(
+    append_id: str, stream: str, version: int, epoch: int, event: NewEvent, digest: bytes
+) -> Values:
+    """Give the row of an event. *Pure.*"""
+    return (
+        stream, version, event.type, event.type_version, epoch, event.subject, event.source,
+        event.dest, event.data, event.at, event.cause, append_id, digest,
+    )  # fmt: skip
+
+
+def write_hopefully(cursor: Cursor, entries: list[Entry]) -> int:
+    """Write appends that touch different streams; give the number of statements.
+
+    Raises:
+        Doubt: at least one was refused; undo all and write them carefully.
+    """
+    number = 0
+    for text, rows in (
+        (sql.KEEP_KEY, [row for entry in entries for row in entry.keys]),
+        (sql.BEAR, [row for entry in entries for row in entry.births]),
+        (sql.STEP, [row for entry in entries for row in entry.steps]),
+        (sql.ADVANCE, [row for entry in entries for row in entry.advances]),
+        (sql.BOOK, [row for entry in entries for row in entry.books]),
+    ):
+        if rows:
+            number += 1
+            if len(rows) == 1:
+                cursor.execute(text, rows[0])
+            else:
+                cursor.executemany(text, rows)
+            if cursor.rowcount != len(rows):
+                raise Doubt
+    seen: set[tuple[str, Tip]] = set()
+    for entry in entries:
+        for write in entry.checks:
+            if (write.stream, write.tip) not in seen:
+                seen.add((write.stream, write.tip))
+                number += 1
+                if refusal(write, standing(cursor, write.stream)) is not None:
+                    raise Doubt
+    events = [row for entry in entries for row in entry.events]
+    if events:
+        cursor.executemany(sql.RECORD, events)
+        number += 1
+    return number
+
+
+class Doubt(Exception):  # noqa: N818 - no error: a reason to look more closely
+    """The counts do not add up."""
+
+
+def write_carefully(cursor: Cursor, entry: Entry) -> None:
+    """Look first, then write one append.
+
+    Raises:
+        LogError: why it is refused; nothing was written.
+    """
+    append = entry.append
+    for key in append.inbox:
+        taken = cursor.execute(sql.FIND_KEY, (key.source, key.key)).fetchone()
+        if taken is not None:
+            return _found_done(cursor, entry, KeyTaken(key.source, key.key, taken[0]))
+    stood = [standing(cursor, write.stream) for write in append.writes]
+    for write, now in zip(append.writes, stood, strict=True):
+        reason = refusal(write, now)
+        if reason is not None:
+            return _found_done(cursor, entry, reason)
+    cursor.executemany(sql.KEEP_KEY, entry.keys)
+    entry.tips = []
+    for write, now in zip(append.writes, stood, strict=True):
+        entry.tips.append(_write_one(cursor, append.id, write, now))
+    return None
+
+
+def _write_one(
+    cursor: Cursor, append_id: str, write: Write, now: tuple[Tip, str | None] | None
+) -> Tip:
+    tip, row = write.tip, write.row
+    if now is None:
+        if not write.events:
+            return tip  # it was to be absent, and is
+        rows, new = event_rows(append_id, write, 1 if row is not None and row.owner else 0)
+        cursor.execute(sql.BEAR, birth_values(write, new))
+        cursor.executemany(sql.RECORD, rows)
+        return new
+    epoch = next_epoch(tip.epoch, now[1], write)
+    rows, new = event_rows(append_id, write, epoch)
+    if row is not None:
+        cursor.execute(sql.HOLD, (*row_values(row), epoch, write.stream))
+    if rows:
+        moved = (new.version, new.hash, write.events[-1].at)
+        cursor.execute(sql.ADVANCE, (*moved, write.stream, tip.version, epoch, tip.hash))
+        cursor.executemany(sql.RECORD, rows)
+    return new
+
+
+def standing(cursor: Cursor, stream: str) -> tuple[Tip, str | None] | None:
+    """Give tip and owner of a stream, or None."""
+    row = cursor.execute(sql.STANDING, (stream,)).fetchone()
+    return None if row is None else (Tip(row[0], row[1], row[2]), row[3])
+
+
+def _found_done(cursor: Cursor, entry: Entry, reason: LogError) -> None:
+    tips = tips_of_done(cursor, entry.append)
+    if tips is None:
+        raise reason
+    entry.tips, entry.found = tips, True
+
+
+def tips_of_done(cursor: Cursor, append: Append) -> list[Tip] | None:
+    """Give the tips that an append left if it is in the log, else None.
+
+    An append without events leaves no trace by which it could be found.
+    """
+    first = next((write for write in append.writes if write.events), None)
+    if first is None:
+        return None
+    row = cursor.execute(sql.WRITTEN_BY, (first.stream, first.tip.version + 1)).fetchone()
+    if row is None or row[0] != append.id:
+        return None
+    tips = []
+    for write in append.writes:
+        if write.events:
+            version = write.tip.version + len(write.events)
+            tips.append(Tip(*cursor.execute(sql.TIP_AT, (write.stream, version)).fetchone()))
+        else:
+            tips.append(write.tip)
+    return tips

@@ -1,0 +1,99 @@
+"""Rows of a SQL log as events and heads."""
+
+from collections.abc import Collection
+from itertools import starmap, takewhile
+from typing import Any
+
+import msgspec
+
+from eventstore import statements as sql
+from eventstore.errors import StreamUnknown
+from eventstore.event import Event, Tip
+from eventstore.sqlite import Sqlite
+from eventstore.store import Head
+
+_names = msgspec.json.Decoder(tuple[str, ...])
+_tags = msgspec.json.Decoder(dict[str, str])
+
+
+def head_of(row: tuple[Any, ...]) -> Head:
+    """Give a head for a row of `statements.HEAD`. *Pure.*"""
+    (
+        stream, kind, version, epoch, digest, status, due, waits_on, owner, needs, label, name,
+        key, tags, priority, created, updated,
+    ) = row  # fmt: skip
+    return Head(
+        stream, kind, Tip(version, epoch, digest), status, due,
+        () if waits_on == "[]" else _names.decode(waits_on), owner, needs, label, name, key,
+        {} if tags == "{}" else _tags.decode(tags), priority, created, updated,
+    )  # fmt: skip
+
+
+def array(values: Collection[Any]) -> str:
+    """Give values as a JSON array, for one bound parameter. *Pure.*"""
+    return msgspec.json.encode(list(values)).decode() if values else "[]"
+
+
+class Reading:
+    """The questions about events and heads."""
+
+    def __init__(self, database: Sqlite) -> None:
+        self._database = database
+
+    def head(self, stream: str) -> Head | None:
+        """Give a stream's row, or None."""
+        rows = self._database.query(sql.HEAD_OF, (stream,))
+        return head_of(rows[0]) if rows else None
+
+    def read(self, stream: str, after: int, upto: int | None, at: int | None) -> list[Event]:
+        """Give events of a stream, oldest first."""
+        last = sql.MOST if upto is None else upto
+        events = starmap(Event, self._database.query(sql.READ, (stream, after, last)))
+        if at is None:
+            return list(events)
+        return list(takewhile(lambda event: event.at <= at, events))
+
+    def load(self, stream: str, after: int) -> tuple[Head, list[Event]]:
+        """Give row and events of one moment: events never change, so up to the row's version."""
+        head = self.head(stream)
+        if head is None:
+            raise StreamUnknown(stream)
+        return head, self.read(stream, after, head.tip.version, None)
+
+    def read_version(self, stream: str, versions: Collection[int]) -> dict[int, Event]:
+        """Give the named versions of a stream."""
+        rows = self._database.query(sql.READ_VERSIONS, (stream, array(versions)))
+        return {event.version: event for event in starmap(Event, rows)}
+
+    def read_all(self, after: int, limit: int) -> list[Event]:
+        """Give events of the whole log in order of position."""
+        return list(starmap(Event, self._database.query(sql.READ_ALL, (after, limit))))
+
+    def find(self, source: str, key: str) -> str | None:
+        """Give the stream that an inbox key counts for, or None."""
+        rows = self._database.query(sql.FIND_KEY, (source, key))
+        return rows[0][0] if rows else None
+
+    def heads(
+        self, *, kind: str, name: str | None, status: Collection[str], key: str | None,
+        tags: dict[str, str] | None, since: int | None, limit: int | None,
+    ) -> list[Head]:  # fmt: skip
+        """Give rows, last created first."""
+        text, values = [sql.HEAD + " WHERE kind = ?"], [kind]
+        filters: list[tuple[str, tuple[Any, ...]]] = []
+        if name is not None:
+            filters.append((sql.BY_NAME, (name,)))
+        if status:
+            filters.append((sql.BY_STATUS, (array(status),)))
+        if key is not None:
+            filters.append((sql.BY_KEY, (key,)))
+        filters.extend((sql.BY_TAG, pair) for pair in (tags or {}).items())
+        if since is not None:
+            filters.append((sql.BY_CREATED, (since,)))
+        bound: list[Any] = list(values)
+        for condition, parameters in filters:
+            text.append(condition)
+            bound.extend(parameters)
+        bound.append(-1 if limit is None else limit)
+        rows = self._database.query(" AND ".join(text) + sql.NEWEST_FIRST, bound)
+        return [head_of(row) for row in rows]

@@ -1,0 +1,27 @@
+"""Disposable copies of folded state."""
+
+from eventstore import statements as sql
+from eventstore.sqlite import Sqlite
+from eventstore.writer import Writer
+
+
+class Snapshots:
+    """The snapshots of a SQL log."""
+
+    def __init__(self, database: Sqlite, writer: Writer) -> None:
+        self._database, self._writer = database, writer
+
+    def put(self, stream: str, version: int, kind: str, content: bytes) -> None:
+        """Keep a copy."""
+        values = (stream, kind, version, content)
+        self._writer.do(lambda cursor: cursor.execute(sql.PUT_SNAPSHOT, values) and None)
+
+    def get(self, stream: str, kind: str, upto: int | None) -> tuple[int, bytes] | None:
+        """Give the newest copy of a kind up to a version, or None."""
+        values = (stream, kind, sql.MOST if upto is None else upto)
+        rows = self._database.query(sql.SNAPSHOT, values)
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def drop(self) -> None:
+        """Delete them all."""
+        self._writer.do(lambda cursor: cursor.execute(sql.DROP_SNAPSHOTS) and None)

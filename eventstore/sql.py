@@ -1,0 +1,191 @@
+"""The log in a SQL database: joins the rooms that each keep one part of the promise."""
+
+import os
+import weakref
+from collections.abc import Collection, Iterator, Sequence
+
+from eventstore.blobs import Blobs
+from eventstore.claims import Claims
+from eventstore.event import Event, Tip
+from eventstore.integrity import Integrity
+from eventstore.reading import Reading
+from eventstore.snapshots import Snapshots
+from eventstore.sqlite import Sqlite
+from eventstore.store import Append, Claim, Counters, Head, Listener, WorkerRow
+from eventstore.wakeups import Hall
+from eventstore.workers import Leases
+from eventstore.writer import Writer
+
+_open_logs: "weakref.WeakSet[SqlLog]" = weakref.WeakSet()
+
+
+class SqlLog:
+    """A log in a SQLite file, or in SQLite's memory; see `store.Log`.
+
+    Args:
+        url: as it was given.
+        path: the file's absolute path; None for a private log in memory.
+    """
+
+    def __init__(self, url: str, path: str | None) -> None:
+        self.url = url
+        self.counters = Counters()
+        self.database = Sqlite(path, self.counters)
+        self._writer = Writer(self.database)
+        self._reading = Reading(self.database)
+        self._claims = Claims(self.database, self._writer)
+        self._leases = Leases(self.database, self._writer)
+        self._snapshots = Snapshots(self.database, self._writer)
+        self._blobs = Blobs(self.database, self._writer)
+        self._integrity = Integrity(self.database)
+        self._hall = Hall(path)
+        _open_logs.add(self)
+
+    def append(self, append: Append) -> list[Tip]:
+        """Write all of it in one transaction, durable when it returns."""
+        return self._writer.append(append)
+
+    def head(self, stream: str) -> Head | None:
+        """Give a stream's row, or None."""
+        return self._reading.head(stream)
+
+    def read(
+        self, stream: str, *, after: int = 0, upto: int | None = None, at: int | None = None
+    ) -> list[Event]:
+        """Give events of a stream, oldest first; with `at`, those before the first later one."""
+        return self._reading.read(stream, after, upto, at)
+
+    def load(self, stream: str, *, after: int = 0) -> tuple[Head, list[Event]]:
+        """Give row and events of one moment together."""
+        return self._reading.load(stream, after)
+
+    def read_version(self, stream: str, versions: Collection[int]) -> dict[int, Event]:
+        """Give the named versions of a stream; absent ones are left out."""
+        return self._reading.read_version(stream, versions)
+
+    def read_all(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Give events of the whole log in order of position, after a position."""
+        return self._reading.read_all(after, limit)
+
+    def find(self, source: str, key: str) -> str | None:
+        """Give the stream that an inbox key counts for, or None."""
+        return self._reading.find(source, key)
+
+    def heads(
+        self, *, kind: str, name: str | None = None, status: Collection[str] = (),
+        key: str | None = None, tags: dict[str, str] | None = None, since: int | None = None,
+        limit: int | None = None,
+    ) -> list[Head]:  # fmt: skip
+        """Give rows, last created first; filters are all to hold."""
+        return self._reading.heads(
+            kind=kind, name=name, status=status, key=key, tags=tags, since=since, limit=limit
+        )
+
+    def claim(
+        self, worker: str, *, kind: str, now: int, limit: int,
+        offers: Collection[str] = (), names: Collection[str] = (), skip: Collection[str] = (),
+    ) -> list[Claim]:  # fmt: skip
+        """Give the worker streams of a kind that need one."""
+        return self._claims.claim(
+            worker, kind=kind, now=now, limit=limit, offers=offers, names=names, skip=skip
+        )
+
+    def release(self, stream: str, tip: Tip, *, due: int | None) -> None:
+        """Let go of a stream that is owned, if it still stands at `tip`; else do nothing."""
+        self._claims.release(stream, tip, due)
+
+    def wake(self, waits_on: str, *, now: int, limit: int) -> list[str]:
+        """Make due at `now` streams that wait on a name and are not due yet."""
+        return self._claims.wake(waits_on, now, limit)
+
+    def waiting(self, waits_on: str, *, limit: int = 1) -> list[str]:
+        """Give ids of streams that wait on a name, those that have waited longest first."""
+        return self._claims.waiting(waits_on, limit)
+
+    def next_due(self, *, kinds: Collection[str], after: int | None = None) -> int | None:
+        """Give the earliest due time of the unowned streams of these kinds."""
+        return self._claims.next_due(kinds, after)
+
+    def owned(self, worker: str) -> dict[str, tuple[int, int | None]]:
+        """Give version and due time of each stream that a worker owns."""
+        return self._claims.owned(worker)
+
+    def enter(self, worker: WorkerRow) -> None:
+        """Register a worker and take its lock."""
+        self._leases.enter(worker)
+
+    def renew(self, worker: str, *, until: int, offers: Sequence[str] | None = None) -> None:
+        """Extend a lease."""
+        self._leases.renew(worker, until, offers)
+
+    def leave(self, worker: str, *, now: int) -> None:
+        """Remove a worker; streams it still owns become unowned and due at `now`."""
+        self._leases.leave(worker, now)
+
+    def workers(self) -> list[WorkerRow]:
+        """Give all leases."""
+        return self._leases.all()
+
+    def bury(self, *, now: int) -> list[str]:
+        """Mark dead every worker known to be gone; give the ids newly found dead."""
+        return self._leases.bury(now)
+
+    def put_blob(self, content: bytes) -> str:
+        """Store bytes under their SHA-256 (hex)."""
+        return self._blobs.put(content)
+
+    def blob(self, sha256: str) -> bytes:
+        """Give a blob's bytes."""
+        return self._blobs.get(sha256)
+
+    def put_snapshot(self, stream: str, version: int, kind: str, content: bytes) -> None:
+        """Keep a disposable copy of folded state."""
+        self._snapshots.put(stream, version, kind, content)
+
+    def snapshot(
+        self, stream: str, kind: str, *, upto: int | None = None
+    ) -> tuple[int, bytes] | None:
+        """Give the newest copy of this kind up to a version, or None."""
+        return self._snapshots.get(stream, kind, upto)
+
+    def drop_derived(self) -> None:
+        """Delete all that can be rebuilt from the events (snapshots)."""
+        self._snapshots.drop()
+
+    def verify(self, stream: str | None = None) -> Iterator[str]:
+        """Check hash chains, gap-free versions and heads; give a sentence for each fault."""
+        return self._integrity.verify(stream)
+
+    def listen(self, worker: str) -> Listener:
+        """Open a worker's ear."""
+        self.database.ready()
+        return self._hall.listen(worker)
+
+    def hint(self, streams: Collection[str], *, skip: str | None = None) -> None:
+        """Tell other workers (all but `skip`) that these streams want attention."""
+        self._hall.hint(streams, skip)
+
+    def changed(self) -> int:
+        """Give a number that moves when another connection has committed; costs no query."""
+        return self.database.changed()
+
+    def close(self) -> None:
+        """Let go of connections, locks and files; the log can be used again afterwards."""
+        if self.database.is_ours():
+            self._hall.close()
+            self._leases.locks.close()
+            self.database.close()
+
+    def forked(self) -> None:
+        """Let go of what a forked child got of its parent's log."""
+        self._hall.let_go()
+        self._leases.locks.forked()
+        self.database.forked()
+
+
+def _after_fork_in_child() -> None:
+    for log in list(_open_logs):
+        log.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,142 @@
+"""The SQL of the log in SQLite's dialect; nothing here is built from input.
+
+Another database brings a room like this one with the same names.
+"""
+
+EVENT = (
+    "SELECT position, stream, version, type, type_version, epoch, subject, source, dest, data,"
+    " at, cause, append_id, hash FROM event"
+)
+HEAD = (
+    "SELECT id, kind, version, epoch, hash, status, due, waits_on, owner, needs, label, name, key,"
+    " tags, priority, created, updated FROM stream"
+)
+
+# -- appending
+
+KEEP_KEY = "INSERT OR IGNORE INTO inbox(source, key, stream) VALUES (?, ?, ?)"
+FIND_KEY = "SELECT stream FROM inbox WHERE source = ? AND key = ?"
+STANDING = "SELECT version, epoch, hash, owner FROM stream WHERE id = ?"
+BEAR = (
+    "INSERT OR IGNORE INTO stream(id, kind, version, epoch, hash, status, due, waits_on, owner,"
+    " needs, label, name, key, tags, priority, created, updated)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+# The owner is only confirmed or let go here: taking needs a look first.
+STEP = (
+    "UPDATE stream SET version = ?1, hash = ?2, updated = ?3, status = ?4, due = ?5,"
+    " waits_on = ?6, owner = ?7, needs = ?8, label = ?9"
+    " WHERE id = ?10 AND version = ?11 AND epoch = ?12 AND hash = ?13"
+    " AND (?7 IS NULL OR owner IS ?7)"
+)
+ADVANCE = (
+    "UPDATE stream SET version = ?, hash = ?, updated = ?"
+    " WHERE id = ? AND version = ? AND epoch = ? AND hash = ?"
+)
+BOOK = (
+    "UPDATE stream SET status = ?1, due = ?2, waits_on = ?3, owner = ?4, needs = ?5, label = ?6"
+    " WHERE id = ?7 AND version = ?8 AND epoch = ?9 AND owner IS ?4"
+)
+HOLD = (
+    "UPDATE stream SET status = ?, due = ?, waits_on = ?, owner = ?, needs = ?, label = ?,"
+    " epoch = ? WHERE id = ?"
+)
+RECORD = (
+    "INSERT INTO event(stream, version, type, type_version, epoch, subject, source, dest, data,"
+    " at, cause, append_id, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+WRITTEN_BY = "SELECT append_id FROM event WHERE stream = ? AND version = ?"
+TIP_AT = "SELECT version, epoch, hash FROM event WHERE stream = ? AND version = ?"
+
+# -- reading
+
+HEAD_OF = HEAD + " WHERE id = ?"
+READ = EVENT + " WHERE stream = ? AND version > ? AND version <= ? ORDER BY version"
+READ_ALL = EVENT + " WHERE position > ? ORDER BY position LIMIT ?"
+READ_VERSIONS = (
+    EVENT + " WHERE stream = ? AND version IN (SELECT value FROM json_each(?)) ORDER BY version"
+)
+BY_NAME = "name = ?"
+BY_STATUS = "status IN (SELECT value FROM json_each(?))"
+BY_KEY = "key = ?"
+BY_TAG = "EXISTS (SELECT 1 FROM json_each(tags) AS tag WHERE tag.key = ? AND tag.value = ?)"
+BY_CREATED = "created >= ?"
+NEWEST_FIRST = " ORDER BY number DESC LIMIT ?"
+
+# -- claiming
+
+NEEDS_MET = (
+    "(needs IS NULL OR needs IN (SELECT value FROM json_each(?))"
+    " OR (name IN (SELECT value FROM json_each(?))"
+    " AND needs NOT IN (SELECT value FROM json_each(?))))"
+    " AND id NOT IN (SELECT value FROM json_each(?))"
+)
+TOP_PRIORITY = (
+    "SELECT max(priority) FROM stream INDEXED BY stream_ready"
+    " WHERE kind = ? AND priority < ? AND owner IS NULL AND due IS NOT NULL"
+)
+READY = (
+    HEAD + " INDEXED BY stream_ready WHERE kind = ? AND priority = ? AND owner IS NULL AND"
+    " due IS NOT NULL AND due <= ? AND " + NEEDS_MET + " ORDER BY due, number LIMIT ?"
+)
+OWNERS = "SELECT DISTINCT owner FROM stream WHERE owner IS NOT NULL"
+LOST = (
+    HEAD + " WHERE owner IN (SELECT value FROM json_each(?)) AND kind = ? AND "
+    + NEEDS_MET + " ORDER BY priority DESC, due IS NULL, due, number LIMIT ?"
+)  # fmt: skip
+TAKE = "UPDATE stream SET owner = ?, epoch = epoch + 1 WHERE id = ?"
+RELEASE = (
+    "UPDATE stream SET owner = NULL, epoch = epoch + 1, due = ?"
+    " WHERE id = ? AND version = ? AND epoch = ? AND hash = ? AND owner IS NOT NULL"
+)
+DISOWN = "UPDATE stream SET owner = NULL, epoch = epoch + 1, due = ? WHERE owner = ?"
+WAITING = "SELECT stream FROM wait WHERE name = ? ORDER BY number LIMIT ?"
+ASLEEP = (
+    "SELECT wait.stream FROM wait JOIN stream ON stream.id = wait.stream"
+    " WHERE wait.name = ? AND (stream.due IS NULL OR stream.due > ?)"
+    " ORDER BY wait.number LIMIT ?"
+)
+WAKE = "UPDATE stream SET due = ? WHERE id = ?"
+NEXT_DUE = (
+    "SELECT min(due) FROM stream INDEXED BY stream_ready"
+    " WHERE kind = ? AND priority = ? AND owner IS NULL AND due IS NOT NULL AND due > ?"
+)
+OWNED = "SELECT id, version, due FROM stream WHERE owner = ?"
+
+# -- workers
+
+WORKERS = "SELECT id, name, host, pid, since, until, offers, dead FROM worker ORDER BY id"
+ENTER = "INSERT OR REPLACE INTO worker VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+WORKER = "SELECT dead, offers FROM worker WHERE id = ?"
+RENEW = "UPDATE worker SET until = ?, offers = ?, dead = 0 WHERE id = ?"
+LEAVE = "DELETE FROM worker WHERE id = ?"
+BURY = "UPDATE worker SET dead = 1 WHERE id = ? AND dead = 0"
+FORGET = (
+    "DELETE FROM worker WHERE dead = 1"
+    " AND NOT EXISTS (SELECT 1 FROM stream WHERE stream.owner = worker.id)"
+)
+
+# -- blobs and snapshots
+
+PUT_BLOB = "INSERT OR IGNORE INTO blob(sha256, content) VALUES (?, ?)"
+HAS_BLOB = "SELECT 1 FROM blob WHERE sha256 = ?"
+BLOB = "SELECT content FROM blob WHERE sha256 = ?"
+BLOBS_AFTER = "SELECT sha256, content FROM blob WHERE sha256 > ? ORDER BY sha256 LIMIT 1"
+PUT_SNAPSHOT = "INSERT OR REPLACE INTO snapshot(stream, kind, version, content) VALUES (?, ?, ?, ?)"
+SNAPSHOT = (
+    "SELECT version, content FROM snapshot WHERE stream = ? AND kind = ? AND version <= ?"
+    " ORDER BY version DESC LIMIT 1"
+)
+DROP_SNAPSHOTS = "DELETE FROM snapshot"
+
+# -- verifying
+
+STREAMS_AFTER = "SELECT number, id FROM stream WHERE number > ? ORDER BY number LIMIT 1000"
+STANDING_AND_PURGED = "SELECT version, hash, purged FROM stream WHERE id = ?"
+ORPHANS = (
+    "SELECT DISTINCT stream FROM event"
+    " WHERE NOT EXISTS (SELECT 1 FROM stream WHERE stream.id = event.stream)"
+)
+DATABASE_CHECK = "PRAGMA integrity_check(20)"
+
+MOST = 2**63 - 1  # no limit

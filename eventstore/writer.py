@@ -1,0 +1,193 @@
+"""The one way in: every write of a SQL log goes through here, and shares its commits.
+
+A failure in the middle of a commit leaves the outcome open (the disk may have it although the
+call failed). Then the connection is made anew and the log is asked: what is found is done, what
+is not is written once more, and only if that fails too does the caller hear of it.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from eventstore import faults
+from eventstore.batch import Doubt, Entry, Job, tips_of_done, write_carefully, write_hopefully
+from eventstore.commit import Queue, Ticket
+from eventstore.errors import LogError
+from eventstore.event import Tip
+from eventstore.sqlite import Session, Sqlite
+from eventstore.store import Append
+
+R = TypeVar("R")
+
+
+class Writer:
+    """Group commit over one database."""
+
+    def __init__(self, database: Sqlite) -> None:
+        self._database = database
+        self._queue: Queue[Ticket] = Queue(self._write, database.tidy)
+
+    def append(self, append: Append) -> list[Tip]:
+        """Write an append; durable when it returns."""
+        entry = Entry(append)
+        self._database.ready()
+        self._queue.submit(entry)
+        return entry.tips
+
+    def do(self, work: Callable[[sqlite3.Cursor], R]) -> R:
+        """Do some work in a write transaction; durable when its result is given.
+
+        The work may be done twice if the first try has to be undone.
+        """
+        job = Job(work)
+        self._database.ready()
+        self._queue.submit(job)
+        result: R = job.result
+        return result
+
+    def _write(self, batch: list[Ticket]) -> list[Ticket]:
+        now, later = _choose(batch)
+        try:
+            self._try(now)
+        except LogError as error:
+            _fail(now, error)
+        except sqlite3.Error as error:
+            self._recover(now, error)
+        return later
+
+    def _try(self, tickets: list[Ticket], *, careful: bool = False) -> None:
+        """Write tickets in one transaction, all that are not refused."""
+        database = self._database
+        session = database.begin()
+        committing = False
+        try:
+            if not careful and not self._hope(session, tickets):
+                database.rollback(session)
+                session = database.begin()
+                careful = True
+            if careful:
+                for ticket in tickets:
+                    self._do_one(session, ticket)
+            done = [t for t in tickets if isinstance(t, Entry) and t.error is None and not t.found]
+            committing = True
+            database.commit(session, sum(entry.size for entry in done))
+            committing = False
+        except BaseException as error:
+            went_through = committing and not session.raw.in_transaction
+            database.rollback(session)
+            if went_through and not isinstance(error, Exception):
+                for ticket in tickets:
+                    ticket.done = True  # interrupted just after the commit
+            raise
+        counters = database.counters
+        for entry in done:
+            counters.appends += 1
+            counters.events += len(entry.events)
+            counters.bytes += entry.size
+
+    def _hope(self, session: Session, tickets: list[Ticket]) -> bool:
+        """Write without looking first; False if that did not come out even."""
+        entries = [t for t in tickets if isinstance(t, Entry)]
+        if any(entry.needs_look for entry in entries):
+            return False
+        try:
+            number = write_hopefully(session.raw.cursor(), entries)
+        except Doubt:
+            return False
+        except sqlite3.Error as error:
+            if faults.is_about_the_row(error):
+                return False
+            raise
+        except (ValueError, TypeError, OverflowError):
+            return False
+        self._database.count(number)
+        for ticket in tickets:
+            if isinstance(ticket, Job):
+                self._do_one(session, ticket)
+        return True
+
+    def _do_one(self, session: Session, ticket: Ticket) -> None:
+        """Do one ticket by itself, so that its refusal undoes nothing else."""
+        cursor = session.raw.cursor()
+        ticket.error = None
+        cursor.execute("SAVEPOINT one")
+        try:
+            if isinstance(ticket, Entry):
+                write_carefully(cursor, ticket)
+                self._database.count(3 + len(ticket.append.writes))
+            elif isinstance(ticket, Job):
+                ticket.result = ticket.work(cursor)
+                self._database.count(1)
+        except sqlite3.Error as error:
+            if not faults.is_about_the_row(error):
+                raise
+            ticket.error = faults.translate(error, self._database.place)
+        except Exception as error:  # noqa: BLE001 - it is the caller's, and raised there
+            ticket.error = error
+        if ticket.error is not None:
+            cursor.execute("ROLLBACK TO one")
+        cursor.execute("RELEASE one")
+
+    def _recover(self, tickets: list[Ticket], error: sqlite3.Error) -> None:
+        """Find out what became of a transaction that failed, and try once more."""
+        database = self._database
+        if not faults.leaves_doubt(error):
+            _fail(tickets, faults.translate(error, database.place))
+            return
+        try:
+            database.reopen()
+            missing = [ticket for ticket in tickets if not self._is_done(ticket)]
+            if missing:
+                self._try(missing, careful=True)
+        except sqlite3.Error as again:
+            self._look_again(tickets, faults.translate(again, database.place))
+        except LogError as again:
+            self._look_again(tickets, again)
+
+    def _look_again(self, tickets: list[Ticket], error: LogError) -> None:
+        for ticket in tickets:
+            try:
+                if self._is_done(ticket):
+                    continue
+                ticket.error = type(error)(f"{error}; it was not written")
+            except (LogError, sqlite3.Error):
+                ticket.error = type(error)(
+                    f"{error}; whether it was written cannot be said: append it again with the"
+                    " same id when the disk is well"
+                )
+
+    def _is_done(self, ticket: Ticket) -> bool:
+        if not isinstance(ticket, Entry):
+            return False
+        session = self._database.ready()
+        tips = tips_of_done(session.raw.cursor(), ticket.append)
+        if tips is None:
+            return False
+        ticket.tips, ticket.error, ticket.found = tips, None, True
+        return True
+
+
+def _choose(batch: list[Ticket]) -> tuple[list[Ticket], list[Ticket]]:
+    """Part a batch into what may share a transaction and what comes later. *Pure.*"""
+    if len(batch) == 1:
+        return batch, []
+    changed: set[str] = set()
+    checked: set[str] = set()
+    now: list[Ticket] = []
+    later: list[Ticket] = []
+    for ticket in batch:
+        if isinstance(ticket, Entry):
+            if not ticket.goes_with(changed, checked):
+                later.append(ticket)
+                changed |= ticket.changes  # those behind it on these streams stay behind it
+                continue
+            changed |= ticket.changes
+            checked.update(write.stream for write in ticket.checks)
+        now.append(ticket)
+    return now, later
+
+
+def _fail(tickets: list[Ticket], error: LogError) -> None:
+    for ticket in tickets:
+        ticket.error = type(error)(*error.args)
+        ticket.error.__cause__ = error.__cause__
