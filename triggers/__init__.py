@@ -1,1 +1,19 @@
-"""Placeholder."""
+"""What wakes the engine: files in a folder, cron texts, intervals and moments."""
+
+from triggers.clocks import AtTrigger, CronTrigger, IntervalTrigger
+from triggers.files.trigger import FileTrigger
+from triggers.firing import Firing, signal
+from triggers.later import ObjectTrigger, QueueTrigger, RunTrigger, WebhookTrigger
+
+__all__ = [
+    "AtTrigger",
+    "CronTrigger",
+    "FileTrigger",
+    "Firing",
+    "IntervalTrigger",
+    "ObjectTrigger",
+    "QueueTrigger",
+    "RunTrigger",
+    "WebhookTrigger",
+    "signal",
+]

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-NOT_YET = "–"
+NOT_YET = "–"  # noqa: RUF001 - the sign of the event catalogue
 PREFIX = "trigger:"
 REMEMBERED = 32  # reasons of declines; the one that was quiet longest is forgotten first
 
@@ -16,7 +16,6 @@ LEGAL = frozenset(
     {
         (NOT_YET, "trigger.armed", "armed"),
         ("armed", "trigger.armed", "armed"),
-        ("paused", "trigger.armed", "paused"),  # a new revision of a paused trigger stays paused
         ("failed", "trigger.armed", "armed"),
         ("armed", "trigger.fired", "armed"),
         ("armed", "trigger.declined", "armed"),
@@ -86,7 +85,7 @@ class TriggerState(msgspec.Struct):
     said: dict[str, tuple[str, int]] = {}  # by reason: key and count of the last decline
 
     def is_open(self, revision: str) -> bool:
-        """Tell whether this revision may fire: it is the armed one, not a newer or older one."""
+        """Tell whether this revision may fire: it is the one that is armed."""
         return self.state == "armed" and self.revision == revision
 
 
@@ -99,13 +98,12 @@ class Move(msgspec.Struct, frozen=True):
     data: Armed | Fired | Declined | Steered
 
 
-def evolve(  # noqa: PLR0913 - an event is these
+def evolve(  # noqa: PLR0917 - an event is these
     state: TriggerState, type_: str, source: str, dest: str, data: str | Any, version: int
 ) -> None:
     """Fold one event into the trigger; makes no choice.
 
-    Args:
-        data: the data as its struct, or its JSON text.
+    `data` is the struct of the event's type, or its JSON text.
 
     Raises:
         ValueError: the event does not follow from the state it is folded into.
@@ -144,11 +142,13 @@ def _pass(state: TriggerState, slot: int | None) -> None:
 
 
 def arm(state: TriggerState, revision: str, now: int) -> Move | None:
-    """Arm a revision from `now` on; None if it is armed or paused already. *Pure.*"""
-    if state.revision == revision and state.state in ("armed", "paused"):
+    """Arm a revision from `now` on; None if it is armed already. *Pure.*
+
+    A paused trigger stays as it is: its new revision is armed when it has been resumed.
+    """
+    if state.state == "paused" or (state.state == "armed" and state.revision == revision):
         return None
-    dest = "paused" if state.state == "paused" else "armed"
-    return Move("trigger.armed", state.state, dest, Armed(revision, now))
+    return Move("trigger.armed", state.state, "armed", Armed(revision, now))
 
 
 def fire(

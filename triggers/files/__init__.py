@@ -1,0 +1,1 @@
+"""Files dropped into a folder: pattern, scan, settle, watch, and the trigger itself."""

@@ -1,0 +1,107 @@
+"""Patterns: which names below a folder are meant. Pure, save for the current directory.
+
+`*` stands for any part of a name, `**` for any number of folders, also none. A leading dot must
+be written. All other characters stand for themselves.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from triggers.errors import wrong
+
+# Names that programs give to what is not finished yet, or is none of the user's files.
+UNFINISHED = (
+    "*~", "*.tmp", "*.part", "*.partial", "*.filepart", "*.crdownload", "*.download", "*.swp",
+    "4913", "~$*", ".~lock.*", ".nfs*", "@eaDir", ".DS_Store",
+)  # fmt: skip
+
+
+class Pattern:
+    """A folder and what is meant below it.
+
+    Attributes:
+        root: absolute path of the folder above the first `*`.
+        is_deep: whether folders below the root are meant too.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Take a pattern, relative to the current directory or absolute.
+
+        Raises:
+            DefinitionError: it names a folder or nothing, or is not UTF-8.
+        """
+        if not text or text.endswith(("/", os.sep)):
+            raise wrong(f"pattern {text!r} names no files; write e.g. {text + '*'!r}")
+        whole = os.path.abspath(text)  # noqa: PTH100 - links are left as the user wrote them
+        if not _is_text(whole):
+            raise wrong(f"the folder of pattern {text!r} has a name that is not UTF-8")
+        if "*" not in text and os.path.isdir(whole):  # noqa: PTH112
+            raise wrong(f"{text!r} is a folder; write {text + '/*'!r} for the files in it")
+        parts = Path(whole).parts
+        first = next((n for n, part in enumerate(parts) if "*" in part), len(parts) - 1)
+        self.root = str(Path(*parts[:first]))
+        below = [*parts[first:]]
+        if below[-1] == "**":
+            below.append("*")
+        self.is_deep = len(below) > 1
+        self._names = [None if part == "**" else _name(part) for part in below]
+        self._ignored = [
+            ignored
+            for ignored in map(_name, UNFINISHED)
+            if not any(ignored.fullmatch(part) for part in below)
+        ]
+
+    @property
+    def start(self) -> frozenset[int]:
+        """Give the places in the pattern at which the root stands."""
+        return self._closure({0})
+
+    def below(self, places: frozenset[int], name: str) -> frozenset[int]:
+        """Give the places at which a folder stands; none: nothing in it is meant."""
+        if self._is_ignored(name):
+            return frozenset()
+        on = set()
+        for place in places:
+            part = self._names[place]
+            if part is None:
+                if not name.startswith("."):
+                    on.add(place)
+            elif place + 1 < len(self._names) and part.fullmatch(name):
+                on.add(place + 1)
+        return self._closure(on)
+
+    def means(self, places: frozenset[int], name: str) -> bool:
+        """Tell whether a file of a folder that stands at these places is meant."""
+        last = len(self._names) - 1
+        part = self._names[last]
+        return (
+            last in places
+            and part is not None
+            and part.fullmatch(name) is not None
+            and not self._is_ignored(name)
+        )
+
+    def _closure(self, places: set[int]) -> frozenset[int]:
+        for place in sorted(places):
+            while self._names[place] is None:  # `**` stands for no folder too
+                place += 1  # noqa: PLW2901
+                places.add(place)
+        return frozenset(places)
+
+    def _is_ignored(self, name: str) -> bool:
+        return any(ignored.fullmatch(name) for ignored in self._ignored)
+
+
+def _name(part: str) -> re.Pattern[str]:
+    """Give one name of a pattern as a regular expression."""
+    body = ".*".join(map(re.escape, part.split("*")))
+    return re.compile(rf"(?!\.){body}" if part.startswith("*") else body, re.DOTALL)
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,159 @@
+"""The watch: asks for a look at a folder when something happens there, and now and then anyway.
+
+Hints may be lost, doubled or late without harm, because a look is the truth. The watch waits in
+real time: it is patience about the world outside, and decides nothing that is recorded.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from eventstore import clock
+
+log = logging.getLogger(__name__)
+
+GATHER = 0.02  # seconds in which many hints become one
+PATIENCE = 5.0  # seconds for threads to end
+RETRY = 10.0  # seconds until a watch that the system refused is tried again
+
+
+class Watch:
+    """Threads that look after one folder between `start` and `close`."""
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        is_deep: bool,
+        wake: Callable[[], None],
+        every: Callable[[], float],
+        closed: Callable[[str], None] | None = None,
+        events: bool = True,
+    ) -> None:
+        """Take what to watch and whom to tell.
+
+        Args:
+            root: absolute path of the folder; it may be missing and may come back.
+            is_deep: whether folders below count.
+            wake: asks for a look; called from the watch's thread.
+            every: gives the seconds until the next look without a hint.
+            closed: told the absolute path of each file closed or moved in.
+            events: whether to ask the system for events at all.
+        """
+        self._root, self._is_deep = root, is_deep
+        self._tell, self._every, self._closed = wake, every, closed
+        self._events = events
+        self._hinted = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"watch {root}", daemon=True)
+        self._observer: Any = None
+        self._identity: tuple[int, int] | None = None  # device and inode of the folder watched
+        self._refused_until = 0.0
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching; waits until the threads have ended."""
+        self._stop.set()
+        self._hinted.set()
+        self._thread.join(PATIENCE * 2)
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._mend()
+                self._wake()
+                if self._hinted.wait(self._every()):
+                    self._stop.wait(GATHER)
+                    self._hinted.clear()
+        finally:
+            self._end_observer()
+
+    def _wake(self) -> None:
+        try:
+            self._tell()
+        except Exception:  # the watch must outlive whoever it wakes; the next look asks again
+            log.exception(
+                "Waking for %s failed", self._root, extra={"action": "watch.wake_failed"}
+            )
+
+    def _mend(self) -> None:
+        """See to it that the system's events are of the folder that is there now."""
+        if not self._events or clock.real_seconds() < self._refused_until:
+            return
+        identity = _identity(self._root)
+        if self._observer is not None and (identity != self._identity or not self._is_alive()):
+            self._end_observer()
+        if self._observer is None and identity is not None:
+            try:
+                self._begin_observer()
+            except Exception as error:  # noqa: BLE001 - whatever it is, looking goes on without
+                self._refused_until = clock.real_seconds() + RETRY
+                log.warning(
+                    "No events for %s (%s); looking every %.0f s instead",
+                    self._root, error, self._every(), extra={"action": "watch.refused"},
+                )  # fmt: skip
+                self._end_observer()
+            else:
+                self._identity = identity
+
+    def _is_alive(self) -> bool:
+        emitters = self._observer.emitters
+        return bool(
+            self._observer.is_alive()
+            and emitters
+            and all(emitter.is_alive() for emitter in emitters)
+        )
+
+    def _begin_observer(self) -> None:
+        from watchdog import events  # noqa: PLC0415 - only an open watch loads it
+        from watchdog.observers import Observer  # noqa: PLC0415
+
+        class Hints(events.FileSystemEventHandler):
+            """Hands each event on; one that raises would end watchdog's thread for good."""
+
+            on_any_event = staticmethod(self._hint)
+
+        self._observer = Observer()
+        self._observer.schedule(
+            Hints(),
+            self._root,
+            recursive=self._is_deep,
+            event_filter=[  # few, so that the system's queue holds long drops
+                events.FileClosedEvent,
+                events.FileMovedEvent,
+                events.DirCreatedEvent,
+                events.DirMovedEvent,
+            ],
+        )
+        self._observer.start()
+
+    def _end_observer(self) -> None:
+        observer, self._observer, self._identity = self._observer, None, None
+        if observer is None:
+            return
+        try:
+            observer.stop()
+            if observer.ident is not None:
+                observer.join(PATIENCE)
+        except Exception:
+            log.exception("Ending a watch failed", extra={"action": "watch.end_failed"})
+
+    def _hint(self, event: Any) -> None:
+        try:
+            if self._closed is not None and not event.is_directory:
+                self._closed(os.fsdecode(event.dest_path or event.src_path))
+        finally:
+            self._hinted.set()
+
+
+def _identity(root: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(root)  # noqa: PTH116
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

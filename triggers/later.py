@@ -1,0 +1,28 @@
+"""Triggers that belong to the contract and are not of this version: each says so when made."""
+
+from typing import Any, NoReturn
+
+from triggers.errors import not_yet
+
+
+class _Later:
+    """A trigger that cannot be made yet."""
+
+    def __new__(cls, *_: Any, **__: Any) -> NoReturn:
+        raise not_yet(cls.__name__)
+
+
+class WebhookTrigger(_Later):
+    """Starts a run for each HTTP request that is signed right; not yet."""
+
+
+class QueueTrigger(_Later):
+    """Starts a run for each message of a queue; not yet."""
+
+
+class ObjectTrigger(_Later):
+    """Starts a run for each object in a bucket; not yet."""
+
+
+class RunTrigger(_Later):
+    """Starts a run when a run of another workflow has ended; not yet."""
