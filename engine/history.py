@@ -1,0 +1,155 @@
+"""Frozen rows for readers: an event of a history, a run in a list."""
+
+import dataclasses
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from engine.core.events import DECODERS, RunStarted
+from eventstore import clock
+from eventstore.event import Event
+from eventstore.store import Head
+
+_BLOB = "_blob"
+
+
+class Blobs(Protocol):
+    """Where large values lie; every log is one."""
+
+    def blob(self, sha256: str) -> bytes:
+        """Give the bytes of a hash."""
+
+
+def _nowhere(sha256: str) -> bytes:
+    raise LookupError(f"the value lies in blob {sha256}, and this row was made without its log")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEvent:
+    """One recorded transition, as `engine.history(run)` gives it."""
+
+    version: int  # in its stream, from 1
+    type: str
+    subject: str
+    source: str
+    dest: str
+    data: dict[str, Any]  # a large value stands as `<name>_blob`, see `value`
+    at: datetime  # aware, UTC
+    cause: str | None  # "stream@version" of what caused it
+    position: int  # in the whole log
+    stream: str
+    _fetch: Callable[[str], bytes] = dataclasses.field(
+        default=_nowhere, repr=False, compare=False
+    )
+
+    def value(self, name: str) -> Any:
+        """Give a value that the event carries, also one too large for the event itself.
+
+        Args:
+            name: `output`, `inputs`, `payload` or any other field of `data`.
+
+        Raises:
+            KeyError: The event carries no such value.
+            StorageCorrupt: The large value is gone or damaged.
+        """
+        if name in self.data:
+            return self.data[name]
+        sha256 = self.data.get(name + _BLOB)
+        if sha256 is None:
+            raise KeyError(f"{self.type} at version {self.version} carries no {name!r}")
+        return msgspec.json.decode(self._fetch(sha256))
+
+    def resolved(self) -> dict[str, Any]:
+        """Give the data with every large value in its place."""
+        large = [name for name in self.data if name.endswith(_BLOB)]
+        names = {name.removesuffix(_BLOB) for name in large}
+        small = {name: value for name, value in self.data.items() if name not in large}
+        return {**small, **{name: self.value(name) for name in sorted(names)}}
+
+
+def history_event(event: Event, blobs: Blobs | None = None) -> HistoryEvent:
+    """Give the row of an event.
+
+    Args:
+        event: As the log gives it.
+        blobs: The log, for values that lie in blobs; read only when asked for.
+    """
+    return HistoryEvent(
+        version=event.version,
+        type=event.type,
+        subject=event.subject,
+        source=event.source,
+        dest=event.dest,
+        data=msgspec.json.decode(event.data),
+        at=clock.from_us(event.at),
+        cause=event.cause,
+        position=event.position,
+        stream=event.stream,
+        _fetch=_nowhere if blobs is None else blobs.blob,
+    )
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as `engine.runs()` and `engine.get(id)` list it."""
+
+    id: str
+    key: str | None
+    workflow: str
+    status: str
+    state: str | None  # a machine's present state
+    tags: dict[str, str]
+    inputs: dict[str, Any]
+    error: dict[str, Any] | None  # what failed the run
+    started_at: datetime  # aware, UTC
+    ended_at: datetime | None
+
+
+class Label(msgspec.Struct, omit_defaults=True):
+    """What a run's row keeps for lists, as JSON text in `Row.label`."""
+
+    state: str | None = None
+    error: dict[str, Any] | None = None
+    started: int | None = None  # microseconds
+    ended: int | None = None
+
+
+_LABEL = msgspec.json.Decoder(Label)
+
+
+def run_row(head: Head, first: Event, blobs: Blobs | None = None) -> RunRow:
+    """Give the row of a run.
+
+    Args:
+        head: The run's row in the log.
+        first: Its first event, `run.started`.
+        blobs: The log, for inputs that lie in a blob.
+    """
+    label = _LABEL.decode(head.label)
+    started = label.started if label.started is not None else head.created
+    return RunRow(
+        id=head.id,
+        key=head.key,
+        workflow=head.name,
+        status=head.status,
+        state=label.state,
+        tags=head.tags,
+        inputs=inputs_of(first, blobs),
+        error=label.error,
+        started_at=clock.from_us(started),
+        ended_at=None if label.ended is None else clock.from_us(label.ended),
+    )
+
+
+def inputs_of(first: Event, blobs: Blobs | None = None) -> dict[str, Any]:
+    """Give a run's inputs by name, decoded from JSON; {} if it has none."""
+    told: RunStarted = DECODERS["run.started"](first.data)
+    if told.inputs_blob is not None:
+        content = (_nowhere if blobs is None else blobs.blob)(told.inputs_blob)
+    elif isinstance(told.inputs, msgspec.Raw):
+        content = bytes(told.inputs)
+    else:
+        return {}
+    inputs: dict[str, Any] = msgspec.json.decode(content) or {}
+    return inputs
