@@ -4,12 +4,12 @@ Laws of this file: every choice is the pure core's (`core/breaker.py`); no lock 
 the call is made; a call that ends without an outcome gives its probe's place back.
 """
 
-import concurrent.futures
 import functools
 import itertools
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from contextvars import ContextVar
 from datetime import timedelta
 from types import TracebackType
@@ -20,15 +20,13 @@ import msgspec
 from engine.core import breaker as core
 from engine.core.define import BreakerSpec
 from engine.core.events import Fact
-from engine.errors import CircuitOpenError, DefinitionError, RunCancelled, ValueRefused
+from engine.errors import CircuitOpenError, DefinitionError, PlayheadError, RunFailed
 from engine.signature import is_async
 from eventstore import clock
 
 F = TypeVar("F", bound=Callable[..., Any])
 Errors = type[BaseException] | tuple[type[BaseException], ...]
 
-# Nothing is learned about the callee: not called, not called rightly, or told to stop.
-NO_OUTCOME = (ValueRefused, RunCancelled, CircuitOpenError, concurrent.futures.CancelledError)
 ITS_OWN_FAULT = frozenset({408, 429})  # 4xx answers that say the callee is too slow or too busy
 
 
@@ -116,8 +114,12 @@ class CircuitBreaker:
         Returns:
             True: a failure. False: a success. None: nothing; a probe gives its place back.
         """
-        if not isinstance(error, Exception) or isinstance(error, NO_OUTCOME):
-            return None  # cancellation, bad input, shutdown
+        if not isinstance(error, Exception) or isinstance(error, CancelledError):
+            return None  # cancellation, shutdown
+        if isinstance(error, PlayheadError) and not isinstance(
+            error, (TimeoutError, RunFailed)
+        ):
+            return None  # bad input, or the engine's own refusal: the callee was not reached
         status = http_status(error)
         ignored = isinstance(error, self.ignore)
         if status is not None and 400 <= status < 500 and status not in ITS_OWN_FAULT:
