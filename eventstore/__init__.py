@@ -46,9 +46,7 @@ def open_log(url: str) -> Log:
     if colon and scheme in ("sqlite", "sqlite+pysqlite"):
         return _open_sqlite(url, rest)
     if colon and scheme.startswith(("postgresql", "postgres")):
-        raise StorageUnsuitable(
-            f"{scheme}:// is not supported by this version yet; {_KNOWN}"
-        )
+        raise StorageUnsuitable(f"{scheme}:// is not supported by this version yet; {_KNOWN}")
     raise StorageUnsuitable(f"{url!r} is not the url of a log; {_KNOWN}")
 
 
@@ -59,7 +57,9 @@ def _open_sqlite(url: str, rest: str) -> Log:
         return SqlLog(url, None)
     path = rest[1:]
     if not rest.startswith("/") or not path:
-        raise StorageUnsuitable(f"{url!r} has no path; write sqlite:///file.db with three slashes")
+        raise StorageUnsuitable(
+            f"{url!r} has no path; write sqlite:///file.db with three slashes"
+        )
     if "?" in path or path.startswith("file:"):
         raise StorageUnsuitable(f"{url!r}: the url of a SQLite log takes no options")
     return SqlLog(url, os.path.abspath(path))  # noqa: PTH100 - before any I/O

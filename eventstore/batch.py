@@ -14,7 +14,7 @@ import msgspec
 from eventstore import statements as sql
 from eventstore.commit import Ticket
 from eventstore.errors import KeyTaken, LogError
-from eventstore.event import NewEvent, Tip, chain
+from eventstore.event import Tip, chain
 from eventstore.rules import check_append, next_epoch, refusal
 from eventstore.store import Append, Headline, Row, Write
 
@@ -41,8 +41,19 @@ class Entry(Ticket):
     """An append as rows."""
 
     __slots__ = (
-        "advances", "append", "births", "books", "changes", "checks", "events", "keys",
-        "found", "needs_look", "size", "steps", "tips",
+        "advances",
+        "append",
+        "births",
+        "books",
+        "changes",
+        "checks",
+        "events",
+        "found",
+        "keys",
+        "needs_look",
+        "size",
+        "steps",
+        "tips",
     )  # fmt: skip
 
     def __init__(self, append: Append) -> None:
@@ -125,18 +136,13 @@ def event_rows(append_id: str, write: Write, epoch: int) -> tuple[list[Values], 
     for event in write.events:
         version += 1
         digest = chain(digest, stream, version, epoch, event)
-        rows.append(event_values(append_id, stream, version, epoch, event, digest))
+        rows.append(
+            (
+                stream, version, event.type, event.type_version, epoch, event.subject,
+                event.source, event.dest, event.data, event.at, event.cause, append_id, digest,
+            )
+        )  # fmt: skip
     return rows, Tip(version, epoch, digest)
-
-
-def event_values(
-    append_id: str, stream: str, version: int, epoch: int, event: NewEvent, digest: bytes
-) -> Values:
-    """Give the row of an event. *Pure.*"""
-    return (
-        stream, version, event.type, event.type_version, epoch, event.subject, event.source,
-        event.dest, event.data, event.at, event.cause, append_id, digest,
-    )  # fmt: skip
 
 
 def write_hopefully(cursor: Cursor, entries: list[Entry]) -> int:
@@ -176,7 +182,7 @@ def write_hopefully(cursor: Cursor, entries: list[Entry]) -> int:
     return number
 
 
-class Doubt(Exception):  # noqa: N818 - no error: a reason to look more closely
+class Doubt(Exception):
     """The counts do not add up."""
 
 

@@ -18,7 +18,9 @@ class Blobs:
         """Store bytes; give their name."""
         name = hashlib.sha256(content).hexdigest()
         if not self._database.query(sql.HAS_BLOB, (name,)):
-            self._writer.do(lambda cursor: cursor.execute(sql.PUT_BLOB, (name, content)) and None)
+            self._writer.do(
+                lambda cursor: cursor.execute(sql.PUT_BLOB, (name, content)) and None
+            )
         return name
 
     def get(self, name: str) -> bytes:

@@ -13,6 +13,8 @@ from eventstore.store import Claim, Head, WorkerRow
 from eventstore.workers import worker_of
 from eventstore.writer import Writer
 
+Wish = tuple[str, str, int, int, Collection[str], Collection[str], Collection[str]]
+
 
 class Claims:
     """The claim queue that the stream rows are."""
@@ -25,9 +27,10 @@ class Claims:
         offers: Collection[str], names: Collection[str], skip: Collection[str],
     ) -> list[Claim]:  # fmt: skip
         """Give the worker streams that need one; asks first whether there are any at all."""
+        wish = (worker, kind, now, limit, offers, names, skip)
 
         def look(cursor: sqlite3.Cursor) -> list[tuple[Head, WorkerRow | None]]:
-            return _ready(cursor, worker, kind, now, limit, (offers, names, skip))
+            return _ready(cursor, wish)
 
         session = self._database.take()
         try:
@@ -74,7 +77,9 @@ class Claims:
         try:
             for kind in kinds:
                 for priority in _priorities(session.raw.cursor(), kind):
-                    found = self._database.select(session, sql.NEXT_DUE, (kind, priority, floor))
+                    found = self._database.select(
+                        session, sql.NEXT_DUE, (kind, priority, floor)
+                    )
                     due = found[0][0]
                     if due is not None and (earliest is None or due < earliest):
                         earliest = due
@@ -96,11 +101,8 @@ def _priorities(cursor: sqlite3.Cursor, kind: str) -> Iterator[int]:
         below = top
 
 
-def _ready(
-    cursor: sqlite3.Cursor, worker: str, kind: str, now: int, limit: int,
-    wishes: tuple[Collection[str], Collection[str], Collection[str]],
-) -> list[tuple[Head, WorkerRow | None]]:  # fmt: skip
-    offers, names, skip = wishes
+def _ready(cursor: sqlite3.Cursor, wish: Wish) -> list[tuple[Head, WorkerRow | None]]:
+    worker, kind, now, limit, offers, names, skip = wish
     workers = {row[0]: worker_of(row) for row in cursor.execute(sql.WORKERS).fetchall()}
     alive = {row.id for row in workers.values() if not row.dead and row.until > now}
     living = {offer for row in alive for offer in workers[row].offers}
@@ -114,8 +116,8 @@ def _ready(
     owners = [owner for (owner,) in cursor.execute(sql.OWNERS).fetchall()]
     gone = [owner for owner in owners if owner not in alive and owner != worker]
     if gone:
-        values = (array(gone), kind, *needs, limit)
-        found += map(head_of, cursor.execute(sql.LOST, values).fetchall())
+        lost = cursor.execute(sql.LOST, (array(gone), kind, *needs, limit))
+        found += map(head_of, lost.fetchall())
         found.sort(key=lambda head: (-head.priority, head.due is None, head.due or 0))
     return [(head, workers.get(head.owner or "")) for head in found[:limit]]
 

@@ -90,7 +90,9 @@ class Queue(Generic[T]):
             raise
         if later:
             with self._lock:
-                self._waiting.extendleft(reversed([other for other in later if other is not ticket]))
+                self._waiting.extendleft(
+                    reversed([other for other in later if other is not ticket])
+                )
             gone = set(map(id, later))
             self._answer([other for other in batch[1:] if id(other) not in gone])
         else:

@@ -78,7 +78,9 @@ def translate(error: sqlite3.Error, path: str) -> LogError:
     """Give our error for a driver's error: what is wrong, where, and what to do next. *Pure.*"""
     code = code_of(error)
     if code == 0 and isinstance(error, sqlite3.ProgrammingError):
-        return StorageUnsuitable(f"{path}: the connection was closed in the middle of a call ({error})")
+        return StorageUnsuitable(
+            f"{path}: the connection was closed in the middle of a call ({error})"
+        )
     kind, advice = _MEANING.get(code, (StorageError, "SQLite refused"))
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
     return kind(f"{path}: {advice} ({name}: {error})")

@@ -15,14 +15,18 @@ from pathlib import Path
 from eventstore import clock
 
 AFFECTED = not (sqlite3.sqlite_version_info >= (3, 51, 3))
-_ALONE_PATIENCE = 0.05  # seconds that a checkpoint keeps writers waiting at most before it gives up
+_ALONE_PATIENCE = (
+    0.05  # seconds that a checkpoint keeps writers waiting at most before it gives up
+)
 
 
 class Gate:
     """Two locked files; a lock belongs to the open file, so each log has its own."""
 
     def __init__(self, folder: Path) -> None:
-        self._turnstile = os.open(folder / "turnstile", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._turnstile = os.open(
+            folder / "turnstile", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666
+        )
         self._gate = os.open(folder / "gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
     def enter(self) -> bool:

@@ -21,7 +21,11 @@ def faults_of(
     for event in events:
         number += 1
         if event.version != number:
-            missing = f"{number}" if event.version == number + 1 else f"{number} to {event.version - 1}"
+            missing = (
+                f"{number}"
+                if event.version == number + 1
+                else f"{number} to {event.version - 1}"
+            )
             yield f"stream {stream!r}: event {missing} is missing"
             number = event.version
         new = NewEvent(
@@ -105,4 +109,3 @@ class Integrity:
             name, content = rows[0]
             if hashlib.sha256(content).hexdigest() != name:
                 yield f"blob {name}: its bytes no longer have this hash"
-

@@ -56,7 +56,9 @@ class MemoryLog:
             for key in append.inbox:
                 taken = self._inbox.get((key.source, key.key))
                 if taken is not None:
-                    return self._done_before(append) or _refuse(KeyTaken(key.source, key.key, taken))
+                    return self._done_before(append) or _refuse(
+                        KeyTaken(key.source, key.key, taken)
+                    )
             for write in append.writes:
                 head = self._heads.get(write.stream)
                 reason = refusal(write, (head.tip, head.owner) if head else None)
@@ -327,7 +329,9 @@ class MemoryLog:
         with self._lock:
             found = [row.id for row in self.workers() if not row.dead and row.until <= now]
             for worker in found:
-                self._workers[worker] = msgspec.structs.replace(self._workers[worker], dead=True)
+                self._workers[worker] = msgspec.structs.replace(
+                    self._workers[worker], dead=True
+                )
                 self._changes += 1
             owners = {head.owner for head in self._heads.values()}
             for row in self.workers():

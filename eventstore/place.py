@@ -16,7 +16,9 @@ _NETWORK = frozenset(
         "beegfs", "gpfs", "orangefs", "pvfs2", "ocfs2", "gfs2", "virtiofs", "vboxsf", "prl_fs",
     }
 )  # fmt: skip
-_LOCAL_FUSE = frozenset({"fuse.fuse-overlayfs", "fuseblk", "fuse.ext2", "fuse.ntfs", "fuse.lxcfs"})
+_LOCAL_FUSE = frozenset(
+    {"fuse.fuse-overlayfs", "fuseblk", "fuse.ext2", "fuse.ntfs", "fuse.lxcfs"}
+)
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 

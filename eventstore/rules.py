@@ -16,7 +16,9 @@ def check_append(append: Append) -> None:
     """
     writes = append.writes
     if len(writes) > 1 and len({write.stream for write in writes}) != len(writes):
-        raise ValueError(f"append {append.id!r} writes to one stream twice; join the two writes")
+        raise ValueError(
+            f"append {append.id!r} writes to one stream twice; join the two writes"
+        )
     for write in writes:
         if not write.events and write.row is not None and not write.tip.version:
             raise ValueError(

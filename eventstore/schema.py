@@ -5,6 +5,8 @@ created; `event.position` with each event appended. `wait` is derived from `stre
 triggers, so that a waker finds who waits without asking every stream.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 
 VERSION = 1  # of this schema; stamped into log_meta when a log is created
@@ -12,19 +14,19 @@ FORMAT = "playhead log"
 
 tables = sa.MetaData()
 
-_STRICT = {"sqlite_strict": True}
-_PLAIN = {"sqlite_strict": True, "sqlite_with_rowid": False}
+_STRICT: dict[str, Any] = {"sqlite_strict": True}
+_PLAIN: dict[str, Any] = {"sqlite_strict": True, "sqlite_with_rowid": False}
 
 
-def _big(name: str, **options: object) -> sa.Column[int]:
+def _big(name: str, **options: Any) -> sa.Column[int]:
     options.setdefault("nullable", False)
     kind = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-    return sa.Column(name, kind, **options)  # type: ignore[arg-type]
+    return sa.Column(name, kind, **options)
 
 
-def _text(name: str, **options: object) -> sa.Column[str]:
+def _text(name: str, **options: Any) -> sa.Column[str]:
     options.setdefault("nullable", False)
-    return sa.Column(name, sa.Text(), **options)  # type: ignore[arg-type]
+    return sa.Column(name, sa.Text(), **options)
 
 
 def _bytes(name: str) -> sa.Column[bytes]:

@@ -45,6 +45,7 @@ class Session:
         self.generation = generation
 
     def close(self) -> None:
+        """Close the connection."""
         self.held.close()
 
 
@@ -388,9 +389,13 @@ class Sqlite:
             self._pages = _WAL_PAGES * 0.9  # soon again
             return False
         try:
-            busy, logged, copied = writer.raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            busy, logged, copied = writer.raw.execute(
+                "PRAGMA wal_checkpoint(PASSIVE)"
+            ).fetchone()
         except sqlite3.Error:
-            self._pages = _WAL_PAGES * 0.5  # e.g. a full disk: what was committed stays in the log
+            self._pages = (
+                _WAL_PAGES * 0.5
+            )  # e.g. a full disk: what was committed stays in the log
             return False
         finally:
             if self._gate is not None:
@@ -447,4 +452,3 @@ class Sqlite:
 def _close_all(sessions: list[Session]) -> None:
     for session in reversed(sessions):  # the writer was the first
         session.close()
-

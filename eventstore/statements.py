@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - the pieces put together here are all written here
 """The SQL of the log in SQLite's dialect; nothing here is built from input.
 
 Another database brings a room like this one with the same names.
@@ -122,7 +123,9 @@ PUT_BLOB = "INSERT OR IGNORE INTO blob(sha256, content) VALUES (?, ?)"
 HAS_BLOB = "SELECT 1 FROM blob WHERE sha256 = ?"
 BLOB = "SELECT content FROM blob WHERE sha256 = ?"
 BLOBS_AFTER = "SELECT sha256, content FROM blob WHERE sha256 > ? ORDER BY sha256 LIMIT 1"
-PUT_SNAPSHOT = "INSERT OR REPLACE INTO snapshot(stream, kind, version, content) VALUES (?, ?, ?, ?)"
+PUT_SNAPSHOT = (
+    "INSERT OR REPLACE INTO snapshot(stream, kind, version, content) VALUES (?, ?, ?, ?)"
+)
 SNAPSHOT = (
     "SELECT version, content FROM snapshot WHERE stream = ? AND kind = ? AND version <= ?"
     " ORDER BY version DESC LIMIT 1"

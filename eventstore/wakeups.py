@@ -30,7 +30,9 @@ def socket_folder(database: str) -> Path | None:
     *Touches the world: makes a folder that only this user can enter.* None means: no safe folder
     of a short enough path, so that workers in other processes are found by the poll only.
     """
-    name = hashlib.sha256(os.path.realpath(database).encode(errors="surrogateescape")).hexdigest()
+    name = hashlib.sha256(
+        os.path.realpath(database).encode(errors="surrogateescape")
+    ).hexdigest()
     for base in dict.fromkeys((tempfile.gettempdir(), "/tmp")):  # noqa: S108 - owner is checked
         folder = Path(base) / f"playhead-{os.getuid()}" / name[:16]
         if len(os.fsencode(folder)) + 22 > LONGEST_PATH:
@@ -39,7 +41,11 @@ def socket_folder(database: str) -> Path | None:
             for part in (folder.parent, folder):
                 part.mkdir(mode=0o700, exist_ok=True)
                 seen = part.lstat()
-                if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o022:
+                if (
+                    not stat.S_ISDIR(seen.st_mode)
+                    or seen.st_uid != os.getuid()
+                    or seen.st_mode & 0o022
+                ):
                     raise PermissionError(part)
             return folder
     return None
@@ -168,7 +174,7 @@ class Hall:
         if skip is not None:
             own.add(socket_name(skip))
         with contextlib.suppress(OSError):
-            others = [name for name in os.listdir(folder) if name not in own]
+            others = [path.name for path in folder.iterdir() if path.name not in own]
             if others:
                 self._send(folder, others, list(streams))
 

@@ -30,7 +30,8 @@ _offers = msgspec.json.Decoder(tuple[str, ...])
 
 def worker_of(row: tuple[Any, ...]) -> WorkerRow:
     """Give a lease for a row of `statements.WORKERS`. *Pure.*"""
-    return WorkerRow(*row[:6], offers=_offers.decode(row[6]), dead=bool(row[7]))
+    worker, name, host, pid, since, until, offers, dead = row
+    return WorkerRow(worker, name, host, pid, since, until, _offers.decode(offers), bool(dead))
 
 
 class Locks:
@@ -62,7 +63,8 @@ class Locks:
                     os.close(descriptor)
                     if clock.real_seconds() > until:
                         raise LogError(
-                            f"worker {worker!r} is at work in another process; ids are not shared"
+                            f"worker {worker!r} is at work in another process; each needs an"
+                            " id of its own"
                         ) from None
                     clock.real_sleep(0.01)  # somebody may just be looking whether it is free
                     continue
@@ -151,7 +153,8 @@ class Leases:
                 row = (0, array(entered.offers))
             if row[0]:
                 cursor.execute(sql.DISOWN, (clock.now_us(), worker))
-            cursor.execute(sql.RENEW, (until, row[1] if offers is None else array(offers), worker))
+            now_offers = row[1] if offers is None else array(offers)
+            cursor.execute(sql.RENEW, (until, now_offers, worker))
 
         self._writer.do(extend)
 

@@ -7,7 +7,7 @@ is not is written once more, and only if that fails too does the caller hear of 
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from eventstore import faults
 from eventstore.batch import Doubt, Entry, Job, tips_of_done, write_carefully, write_hopefully
@@ -68,7 +68,8 @@ class Writer:
             if careful:
                 for ticket in tickets:
                     self._do_one(session, ticket)
-            done = [t for t in tickets if isinstance(t, Entry) and t.error is None and not t.found]
+            entries = [ticket for ticket in tickets if isinstance(ticket, Entry)]
+            done = [entry for entry in entries if entry.error is None and not entry.found]
             committing = True
             database.commit(session, sum(entry.size for entry in done))
             committing = False
