@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from engine import signature
+from engine import meeting, signature
 from engine.calls import Bound, Call
 from engine.core.define import Delay, Input, Param, ParamKind
+from engine.core.finding import Finding
 from engine.errors import DefinitionError
 from engine.signature import MISSING, Handed, Parameter, Signature
 from eventstore import clock
@@ -34,38 +35,51 @@ _LATER = {
 class Piece(NamedTuple):
     """A user's function, read."""
 
-    who: str
+    who: str  # how to call it in an error
     fn: Callable[..., Any]
     signature: Signature
+    subject: str = ""  # the node or guard it belongs to
 
 
 class Binder:
     """Knows what the names of one workflow stand for."""
 
-    def __init__(self, producers: Mapping[str, Any], payloads: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        producers: Mapping[str, Any],
+        payloads: Mapping[str, Any],
+        names: Mapping[str, Any] | None = None,
+    ) -> None:
         """Begin with the names that are no inputs.
 
         Args:
             producers: By node, the type its result is declared to have.
             payloads: By trigger of a machine, the type its payload is declared to have.
+            names: Names that annotations may use besides their module's.
         """
+        self._names = names
         self._producers = producers
         self._payloads = dict(payloads)
         self._inputs: dict[str, tuple[Any, bool]] = {}  # type and whether somebody requires it
+        self.findings: list[Finding] = []
 
     def read(
         self,
         fn: Callable[..., Any],
         who: str,
         handed: frozenset[Handed],
-        names: Mapping[str, Any] | None = None,
+        subject: str = "",
     ) -> Piece:
         """Read a function and note the inputs it names.
 
         Raises:
             DefinitionError: It asks for what it cannot have.
         """
-        return self.take(Piece(who, fn, signature.read(fn, who, names)), handed)
+        return self.take(Piece(who, fn, self.peek(fn, who), subject), handed)
+
+    def peek(self, fn: Callable[..., Any], who: str) -> Signature:
+        """Read a function and note nothing yet."""
+        return signature.read(fn, who, self._names)
 
     def take(self, piece: Piece, handed: frozenset[Handed]) -> Piece:
         """Note the inputs that a function names which was read already."""
@@ -84,18 +98,18 @@ class Binder:
         params, bounds = [], []
         for parameter in piece.signature.parameters:
             kind = self._kind(parameter)
+            annotation = parameter.annotation
             params.append(
                 Param(
                     parameter.name,
                     kind,
                     required=parameter.required,
                     outcome=parameter.outcome,
-                    type="" if parameter.handed else signature.text(parameter.annotation),
+                    type="" if parameter.handed else signature.text(annotation),
                 )
             )
-            annotation = parameter.annotation
-            if annotation is MISSING:
-                annotation = self.declared(parameter.name)
+            if not parameter.handed:
+                annotation = self._agreed(piece, parameter)
             bounds.append(
                 Bound(
                     parameter.name,
@@ -107,6 +121,20 @@ class Binder:
             )
         call = Call(piece.fn, tuple(bounds), is_async=piece.signature.is_async)
         return tuple(params), call
+
+    def compare(self, given: Any, taken: Any, subject: str, message: str) -> None:
+        """Note it as a finding if two types plainly cannot meet.
+
+        Args:
+            given: The producer's type.
+            taken: The receiver's.
+            subject: The node at fault.
+            message: What is told, with {given} and {taken} for the types.
+        """
+        if given is MISSING or taken is MISSING or meeting.can_meet(given, taken):
+            return
+        told = message.format(given=signature.text(given), taken=signature.text(taken))
+        self.findings.append(Finding("types", f"{told}, which cannot meet", subject))
 
     def declared(self, name: str) -> Any:
         """Give the type that a name's producer declares; MISSING if it declares none."""
@@ -130,6 +158,21 @@ class Binder:
     def payloads(self) -> dict[str, Any]:
         """Give the type of each trigger's payload, MISSING if nobody declares one."""
         return self._payloads
+
+    def _agreed(self, piece: Piece, parameter: Parameter) -> Any:
+        """Give the type that a value is converted to; note it if the producer's cannot meet."""
+        name, declared = parameter.name, self.declared(parameter.name)
+        if parameter.annotation is MISSING:
+            return declared
+        if name in self._producers:
+            giver = f"step {name!r} gives {{given}}"
+        elif name in self._payloads:
+            giver = f"trigger {name!r} carries {{given}}"
+        else:
+            giver = f"the input {name!r} is {{given}} elsewhere"
+        taker = f"{piece.who} takes {name!r} as {{taken}}"
+        self.compare(declared, parameter.annotation, piece.subject, f"{giver}, and {taker}")
+        return parameter.annotation
 
     def _kind(self, parameter: Parameter) -> ParamKind:
         if parameter.handed is not None:

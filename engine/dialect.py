@@ -18,6 +18,7 @@ from engine.errors import DefinitionError
 _STATE_KEYS = ("name", "timeout", "on_timeout", "final", "outcome", "ignore_invalid_triggers")
 _EDGE_KEYS = ("trigger", "source", "dest", "conditions", "unless")
 _OUTCOMES = ("succeeded", "failed")
+WORK_ENDS = frozenset({"done", "error"})  # the triggers that a state's work pulls
 _WORK = "a callback would work outside the log"
 _INSTEAD = {
     "on_enter": f"{_WORK}; do the work in a step of the state's name",

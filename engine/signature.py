@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -219,11 +218,23 @@ def _culprit(bare: Any, missing: str) -> str:
     return "an annotation"
 
 
-def locals_at(depth: int) -> dict[str, Any]:
-    """Give the local names of a caller inside a function; {} at the top of a module.
+def outside() -> types.FrameType | None:
+    """Give the nearest frame outside this package that led here."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("engine."):
+        frame = frame.f_back
+    return frame
 
-    Args:
-        depth: 1 for the caller's caller, as in `sys._getframe`.
-    """
-    frame = sys._getframe(depth + 1)  # noqa: SLF001 - how typing itself finds local classes
-    return {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
+
+def names_outside() -> dict[str, Any]:
+    """Give the local names where a user calls this package; {} at the top of a module."""
+    frame = outside()
+    if frame is None or frame.f_locals is frame.f_globals:
+        return {}
+    return dict(frame.f_locals)
+
+
+def has_text(fn: Callable[..., Any]) -> bool:
+    """Tell whether a function has annotations as text, whose names must be looked up."""
+    hints = getattr(innermost(fn), "__annotations__", {})
+    return any(isinstance(hint, str) for hint in hints.values())

@@ -44,7 +44,6 @@ class Step(Generic[P, R]):
         on_open: str = "park",
         on_lost: str = "retry",
         name: str | None = None,
-        names: Mapping[str, Any] | None = None,
     ) -> None:
         if not callable(under):
             raise DefinitionError(f"@step stands over a function, not over {under!r}")
@@ -66,7 +65,8 @@ class Step(Generic[P, R]):
         self.on_open, self.on_lost = on_open, on_lost
         self.answer: Callable[..., Any] | None = None  # the fallback
         self.is_built = False  # a workflow has been made of it
-        self._names = names
+        self._names = signature.names_outside() if signature.has_text(self.fn) else {}
+        self._signature: signature.Signature | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call what stands under `@step`."""
@@ -97,13 +97,20 @@ class Step(Generic[P, R]):
         self.answer = fn.fn if isinstance(fn, Step) else fn
         return fn
 
-    def signature(self) -> signature.Signature:
-        """Read what the step's function takes and gives.
+    def signature(self, names: Mapping[str, Any] | None = None) -> signature.Signature:
+        """Read what the step's function takes and gives; once.
+
+        Args:
+            names: Further names that annotations may use: local classes where it is built.
 
         Raises:
             DefinitionError: It cannot be called by name, or an annotation cannot be read.
         """
-        return signature.read(self.fn, f"step {self.name!r}", self._names)
+        if self._signature is None:
+            known = {**(names or {}), **self._names}
+            self._signature = signature.read(self.fn, f"step {self.name!r}", known)
+            self._names = {}
+        return self._signature
 
 
 class Signal:
@@ -227,7 +234,6 @@ def step(
         "on_open": on_open,
         "on_lost": on_lost,
         "name": name,
-        "names": signature.locals_at(1),
     }
 
     def decorate(under: Callable[P, R]) -> Step[P, R]:
@@ -244,9 +250,7 @@ def where_of(fn: Callable[..., Any]) -> str:
 
 def caller() -> str:
     """Give the source line outside this package that led here, as "file.py:12"."""
-    frame = inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("engine."):
-        frame = frame.f_back
+    frame = signature.outside()
     return f"{_short(frame.f_code.co_filename)}:{frame.f_lineno}" if frame else ""
 
 

@@ -62,7 +62,7 @@ BREAKER: tuple[Row, ...] = (
     ("breaker.failed", ("closed",), ("closed",)),
     ("breaker.recovered", ("closed",), ("closed",)),
     ("breaker.opened", ("closed", "half_open"), ("open",)),
-    ("breaker.half_opened", ("open",), ("half_open",)),
+    ("breaker.half_opened", ("open", "half_open"), ("half_open",)),  # a place was freed
     ("breaker.probed", ("half_open",), ("half_open",)),
     ("breaker.closed", ("half_open",), ("closed",)),
     ("breaker.forced_open", ("closed", "open", "half_open", "disabled"), ("forced_open",)),
