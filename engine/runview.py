@@ -218,7 +218,7 @@ class RunView:
     def _timed(self, plan: Plan) -> list[Wait]:
         run = self._run
         found = []
-        if run.due is not None:
+        if run.due is not None and not run.begun:
             found.append(Wait(kind="start", name="run", due=clock.from_us(run.due)))
         for name, due in run.timers.items():
             found.append(Wait(kind=_timed_kind(plan, name), name=name, due=clock.from_us(due)))

@@ -1,8 +1,9 @@
 """The machines: flat tables, built and validated by `transitions`, then compiled.
 
 The tables are data (h11's manner): a row says which event moves what from where to where. Rows
-whose source is their dest are notes. Only this room knows the library; of it are used its tables
-and its choice of an edge, on a scratch object; not its queues, timers, locks, async, hierarchy.
+whose source is their dest are notes. Only this room knows the library; of it are used its
+tables and its choice of an edge, on a scratch object; not its queues, timers, locks, async,
+hierarchy.
 """
 
 import functools
@@ -13,7 +14,7 @@ from transitions import EventData, Machine
 
 from engine.core.define import Definition, Edge
 
-ABSENT: Final = "–"  # not yet there
+ABSENT: Final = "\N{EN DASH}"  # not yet there
 Row = tuple[str, tuple[str, ...], tuple[str, ...]]  # event type, sources, dests
 Move = tuple[str, str, str]  # source, event type, dest
 
