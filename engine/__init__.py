@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""What a workflow is, and how it is run."""

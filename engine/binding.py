@@ -1,7 +1,7 @@
-"""Edges by parameter name: each parameter of a user's function finds where its value comes from.
+"""Edges by parameter name: each parameter of a user's function finds where its value is from.
 
-All functions of a workflow are read first, then bound: a parameter without a type of its own takes
-the one that its producer, or another reader of the same input, declares.
+All functions of a workflow are read first, then bound: a parameter without a type of its own
+takes the one that its producer, or another reader of the same input, declares.
 """
 
 import math

@@ -19,7 +19,9 @@ class Bound(msgspec.Struct, frozen=True):
     kind: ParamKind
     required: bool = True
     outcome: bool = False
-    annotation: Any = Any  # of Outcome[T] the T; without annotation the producer's type, else Any
+    annotation: Any = (
+        Any  # of Outcome[T] the T; without annotation the producer's type, else Any
+    )
 
 
 class Call(msgspec.Struct, frozen=True):

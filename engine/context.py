@@ -1,7 +1,7 @@
 """What a step may know of the run that calls it."""
 
 import logging
-import random
+import random  # noqa: TID251 - the type alone; the clock makes one
 from collections.abc import Callable, MutableMapping
 from datetime import datetime
 from typing import Any
@@ -95,11 +95,11 @@ class Context:
 
     @property
     def cancelled(self) -> bool:
-        """Tell whether the run is being cancelled: finish soon, the result is not kept."""
+        """Tell whether the run is being cancelled: end soon, the result is not kept."""
         return self._cancelled()
 
     def now(self) -> datetime:
-        """Give the engine's time, aware and in UTC. *Reads the clock.*"""
+        """Give the engine's time, aware and in UTC."""
         return clock.from_us(clock.now_us())
 
     def progress(self, fraction: float, text: str = "") -> None:
@@ -112,5 +112,5 @@ class Context:
         self._progress(fraction, text)
 
     def visits(self, state: str) -> int:
-        """Give how often the run has entered a state or begun a step, the present one included."""
+        """Give how often the run has entered a state, the present time included."""
         return self._visits(state)

@@ -1,8 +1,8 @@
-"""The dialect of `transitions.Machine`, read: its lists and dicts, without the work in callbacks.
+"""The dialect of `transitions.Machine`, read: its lists and dicts, without work in callbacks.
 
-`"*"` means every state that is not final. A state is final if it says so (`final`, `outcome`), or
-if nothing leaves it; a `"*"` edge into a state that nothing else leaves (an abort) does not make
-the other final states unfinal, one into a state that goes on (a reset) does.
+`"*"` means every state that is not final. A state is final if it says so (`final`, `outcome`),
+or if nothing leaves it; a `"*"` edge into a state that nothing else leaves (an abort) does not
+make the other final states unfinal, one into a state that goes on (a reset) does.
 """
 
 import difflib
@@ -27,11 +27,10 @@ _INSTEAD = {
     "before": f"{_WORK}; do the work in a step of the destination's name",
     "after": f"{_WORK}; do the work in a step of the destination's name",
     "prepare": f"{_WORK}; compute it in the guard (`conditions`) or in a step",
-    "children": "there is no hierarchy; give the state a Workflow as its step, or name flat states",
-    "parallel": "there are no parallel states; do the work side by side in a pipeline's steps",
+    "children": "there is no hierarchy; write flat states",
+    "parallel": "there are no parallel states; work side by side in a pipeline's steps",
     "initial": "there is no hierarchy; name flat states, and initial= of the Workflow",
-    "queued": "triggers are always taken one after another, in the order of the log; leave it out",
-    "timeout": "",
+    "queued": "triggers are always taken one after another; leave it out",
     "tags": "tags decide nothing here; leave them out",
     "accepted": "say 'outcome': 'failed' of a final state that is no success",
     "retries": "give the step a retry policy (`@retry` under `@step`)",

@@ -1,4 +1,4 @@
-"""A workflow being made: all its functions read, bound to each other, put down as data and code."""
+"""A workflow being made: its functions read, bound to each other, put down as data and code."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import msgspec
 
 from engine import signature
 from engine.binding import ASKED, Binder
-from engine.calls import Call, Code, Work
+from engine.calls import Code, Work
 from engine.core.define import BreakerSpec, Definition, Delay, Edge, Guard, Input, Node
 from engine.core.finding import Finding
 from engine.dialect import WORK_ENDS, Table

@@ -1,19 +1,19 @@
 """Everything the engine can refuse, as one tree.
 
-    PlayheadError                  catch this to catch them all
-      DefinitionError              a workflow or trigger that cannot be right; names the source line
-      ValueRefused                 a value that is not strict JSON, too large or of the wrong type
-      SignalRefused                the run's state does not take this signal
-      KeyReused                    the same start key with other inputs
-      RunUnknown                   no run of this id or key
-      RunEnded                     the run has ended; it takes no more of this
-      RunFailed                    the run failed; carries step, attempts, error, run id
-      RunCancelled                 the run was cancelled; it has no result
-      ResultTimeout                (a TimeoutError too) no result within the time given
-      ClockStandsStill             only a timer is left and the clock is frozen
-      CommandRefused               pause, resume, retry of a run that is in no state for it
-      StorageError                 the log's storage failed (see eventstore/errors.py)
-      CircuitOpenError             the breaker is open: the call was not made
+PlayheadError                  catch this to catch them all
+  DefinitionError              a workflow or trigger that cannot be right; names the source line
+  ValueRefused                 a value that is not strict JSON, too large or of the wrong type
+  SignalRefused                the run's state does not take this signal
+  KeyReused                    the same start key with other inputs
+  RunUnknown                   no run of this id or key
+  RunEnded                     the run has ended; it takes no more of this
+  RunFailed                    the run failed; carries step, attempts, error, run id
+  RunCancelled                 the run was cancelled; it has no result
+  ResultTimeout                (a TimeoutError too) no result within the time given
+  ClockStandsStill             only a timer is left and the clock is frozen
+  CommandRefused               pause, resume, retry of a run that is in no state for it
+  StorageError                 the log's storage failed (see eventstore/errors.py)
+  CircuitOpenError             the breaker is open: the call was not made
 """
 
 from datetime import datetime
@@ -75,7 +75,9 @@ class CommandRefused(PlayheadError):
 
     def __init__(self, run_id: str, status: str, asked: str, hint: str = "") -> None:
         self.run_id, self.status = run_id, status
-        super().__init__(f"run {run_id} is {status}: cannot {asked}{'; ' + hint if hint else ''}")
+        super().__init__(
+            f"run {run_id} is {status}: cannot {asked}{'; ' + hint if hint else ''}"
+        )
 
 
 class RunFailed(PlayheadError):
@@ -92,7 +94,9 @@ class RunFailed(PlayheadError):
     ) -> None:
         self.run_id, self.step, self.attempts = run_id, step, attempts
         self.error_type, self.error, self.traceback = error_type, error, traceback
-        where = f" at step {step!r} after {attempts} attempt{'s' * (attempts != 1)}" if step else ""
+        where = (
+            f" at step {step!r} after {attempts} attempt{'s' * (attempts != 1)}" if step else ""
+        )
         super().__init__(
             f"run {run_id} failed{where}: {error_type}: {error}\n"
             f"  see what happened, event by event: playhead replay {run_id}"
@@ -135,7 +139,9 @@ class StorageError(PlayheadError):
 class CircuitOpenError(PlayheadError):
     """The circuit breaker is open: the call was not made."""
 
-    def __init__(self, breaker: str, state: str = "open", until: datetime | None = None) -> None:
+    def __init__(
+        self, breaker: str, state: str = "open", until: datetime | None = None
+    ) -> None:
         self.breaker, self.state, self.until = breaker, state, until
         super().__init__(
             f"circuit breaker {breaker!r} is {state}: the call was not made"

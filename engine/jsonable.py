@@ -43,7 +43,7 @@ class Odd(ValueError):
 
 
 def walk(value: Any, limit: int) -> None:
-    """Look at every place of a value. *Pure.*
+    """Look at every place of a value.
 
     Args:
         value: Anything.
@@ -153,7 +153,7 @@ class _Walk:
             )
 
 
-def lower(value: Any) -> Any:  # noqa: PLR0911 - one line for each kind
+def lower(value: Any) -> Any:
     """Give what msgspec cannot write by itself as something that it can. The writing hook."""
     if isinstance(value, PurePath):
         return str(value)
@@ -201,7 +201,7 @@ def is_liftable(kind: Any) -> bool:
 
 
 def real_kind(kind: type) -> type:
-    """Give the real class behind one of freezegun's; any other class itself. *Pure.*"""
+    """Give the real class behind one of freezegun's; any other class itself."""
     if kind.__module__ == "freezegun.api":
         for base in kind.__mro__:
             if base.__module__ == "datetime":

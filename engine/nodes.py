@@ -1,4 +1,4 @@
-"""The nodes of a workflow: each step, signal and timer as data (`Node`) and as code (`Work`)."""
+"""The nodes of a workflow: each step, signal and timer as data (`Node`) and code (`Work`)."""
 
 import datetime
 from typing import Any, NamedTuple
@@ -36,8 +36,8 @@ def known(one: Any) -> Listed:
         return one
     if hasattr(one, "definition") and hasattr(one, "plan"):
         raise DefinitionError(
-            f"{one!r} stands in steps=: this version of playhead does not have child workflows yet;"
-            " start it from a step: engine.start(...)"
+            f"{one!r} stands in steps=: this version of playhead does not have child workflows"
+            " yet; start it from a step with engine.start(...)"
         )
     if isinstance(getattr(one, "__wrapped__", None), Step):
         raise DefinitionError(
@@ -64,7 +64,7 @@ def read_node(one: Listed, binder: Binder) -> Pieces:
         DefinitionError: One of them cannot be called as it asks to be.
     """
     if not isinstance(one, Step):
-        delay = one.delay if isinstance(one, Timer) else one.timeout
+        delay: Any = one.delay if isinstance(one, Timer) else one.timeout
         if delay is None or delay_of(delay, _delay_name(one)) is not None:
             return Pieces()
         return Pieces(delay=binder.read(delay, _delay_name(one), ASKED, one.name))

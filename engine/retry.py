@@ -1,7 +1,7 @@
 """Tenacity's policies, asked and never run: the engine waits, in the log, in their stead.
 
-The order of asking is tenacity's own (`BaseRetrying.iter`): retry condition, `after`, wait, stop,
-`before_sleep`. Each is asked once per verdict, so that jitter is drawn once.
+The order of asking is tenacity's own (`BaseRetrying.iter`): retry condition, `after`, wait,
+stop, `before_sleep`. Each is asked once per verdict, so that jitter is drawn once.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class _State(tenacity.RetryCallState):
         self, policy: tenacity.BaseRetrying, fn: Callable[..., Any] | None, attempt: int
     ) -> None:
         self.retry_object = policy
-        self.fn = fn
+        self.fn: Any = fn
         self.args: Any = ()
         self.kwargs: Any = {}
         self.start_time = 0.0
@@ -123,8 +123,8 @@ def lift(policy: tenacity.BaseRetrying, fn: Callable[..., Any] | None = None) ->
         )
     if policy.sleep not in (_own_sleep(type(policy)), nap.sleep):
         raise DefinitionError(
-            "a `sleep=` of its own is never called: each wait is a durable timer, and a test moves"
-            " the clock; leave it out, or write a fallback"
+            "a `sleep=` of its own would never be called: each wait is a durable timer, and a test"
+            " moves the clock; leave it out, or write a fallback"
         )
     return Lifted(policy, fn)
 

@@ -47,7 +47,7 @@ def read(fn: Callable[..., Any], who: str, names: Mapping[str, Any] | None = Non
         names: Further names that text annotations may use (local classes).
 
     Raises:
-        DefinitionError: A parameter has no name to be called by, or an annotation cannot be read.
+        DefinitionError: A parameter has no name to be called by, or an annotation is unknown.
     """
     try:
         asked = inspect.signature(fn)
@@ -67,7 +67,7 @@ def read(fn: Callable[..., Any], who: str, names: Mapping[str, Any] | None = Non
 
 
 def is_async(fn: Callable[..., Any]) -> bool:
-    """Tell whether calling this gives something to await. *Pure.*"""
+    """Tell whether calling this gives something to await."""
     bare = innermost(fn)
     return inspect.iscoroutinefunction(bare) or inspect.iscoroutinefunction(
         getattr(bare, "__call__", None)  # noqa: B004 - its own kind is asked, not whether it is
@@ -75,7 +75,7 @@ def is_async(fn: Callable[..., Any]) -> bool:
 
 
 def name_of(fn: Callable[..., Any]) -> str:
-    """Give the name that a function goes by: of a partial the function's, of an object its class."""
+    """Give the name a function goes by: of a partial the function's, of an object its class."""
     bare = innermost(fn)
     name = getattr(bare, "__name__", None)
     return name if isinstance(name, str) else type(bare).__name__
@@ -111,7 +111,7 @@ def text(annotation: Any) -> str:
 
 
 def real(annotation: Any) -> Any:
-    """Give a type with freezegun's classes replaced by the real ones, at any depth. *Pure.*"""
+    """Give a type with freezegun's classes replaced by the real ones, at any depth."""
     if getattr(annotation, "__module__", "") == "freezegun.api":
         for base in getattr(annotation, "__mro__", ()):
             if base.__module__ == "datetime":
@@ -132,7 +132,7 @@ def real(annotation: Any) -> Any:
 
 
 def arms_of(annotation: Any) -> tuple[Any, ...]:
-    """Give what a union may be, `Annotated` taken off; of any other type itself. *Pure.*"""
+    """Give what a union may be, `Annotated` taken off; of any other type itself."""
     if get_origin(annotation) is Annotated:
         return arms_of(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -187,7 +187,7 @@ def _hints(fn: Callable[..., Any], who: str, names: Mapping[str, Any] | None) ->
         hints = typing.get_type_hints(bare, localns=local or None, include_extras=True)
     except NameError as error:
         raise DefinitionError(
-            f"{who}: {_culprit(bare, error.name)} names {error.name!r}, which cannot be found;"
+            f"{who}: {_culprit(bare, str(error.name))} names {error.name!r}, which cannot be found;"
             " define it at the top of its module, and import it outside `if TYPE_CHECKING:`"
         ) from error
     except (TypeError, SyntaxError, AttributeError) as error:

@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Duration: TypeAlias = timedelta | float | int
 DelayLike: TypeAlias = Duration | datetime | Callable[..., Any]
 After: TypeAlias = (
-    "str | Step[..., Any] | Signal | Timer | Iterable[str | Step[..., Any] | Signal | Timer]"  # noqa: E501 - one name
+    "str | Step[..., Any] | Signal | Timer | Iterable[str | Step[..., Any] | Signal | Timer]"
 )
 
 

@@ -11,7 +11,18 @@ import msgspec
 
 from eventstore import Append, Headline, InboxKey, Tip, Write
 
-__all__ = ["Append", "Door", "Fired", "Firing", "Headline", "InboxKey", "Prepared", "Starter", "Tip", "Trigger"]
+__all__ = [
+    "Append",
+    "Door",
+    "Fired",
+    "Firing",
+    "Headline",
+    "InboxKey",
+    "Prepared",
+    "Starter",
+    "Tip",
+    "Trigger",
+]
 
 
 class Firing(msgspec.Struct, frozen=True):
@@ -61,7 +72,9 @@ class Door(Protocol):
     def state(self) -> Any:
         """Give the folded trigger (armed or paused, revision, watermark). Reads the log."""
 
-    def fire(self, firing: Firing, inputs: Mapping[str, Any], *, due: int | None = None) -> Fired:
+    def fire(
+        self, firing: Firing, inputs: Mapping[str, Any], *, due: int | None = None
+    ) -> Fired:
         """Start one run for this firing, once for ever. Appends.
 
         `due`: when the trigger next needs to be looked at, for `next_due()`.

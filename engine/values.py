@@ -1,8 +1,8 @@
-"""Values on their way through the log: strict JSON by msgspec, with a walk for what it lets pass.
+"""Values on their way through the log: strict JSON by msgspec, and a walk for what it lets pass.
 
 msgspec writes NaN as null, turns keys into text and sets into lists, and tells nobody. So each
-value is looked at before it is encoded. Small plain values take a short path that only looks; the
-walk knows where it stands and can say so.
+value is looked at before it is encoded. Small plain values take a short path that only looks;
+the walk knows where it stands and can say so.
 """
 
 import dataclasses

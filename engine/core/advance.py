@@ -120,7 +120,9 @@ def _ready(run: Run, plan: Plan, node: Node, facts: Facts) -> list[Fact] | Quest
 
 
 def _skip(run: Run, name: str, reason: str) -> Fact:
-    return Fact("step.skipped", name, run.step(name).state, "skipped", StepSkipped(reason=reason))
+    return Fact(
+        "step.skipped", name, run.step(name).state, "skipped", StepSkipped(reason=reason)
+    )
 
 
 def _begin_wait(name: str, delay: Delay | None, facts: Facts) -> list[Fact] | Question:
@@ -157,12 +159,19 @@ def start_step(
     return [begun] if facts.take(name) else []
 
 
-def _start_guarded(run: Run, node: Node, step: StepState, begun: Fact, facts: Facts) -> list[Fact]:
+def _start_guarded(
+    run: Run, node: Node, step: StepState, begun: Fact, facts: Facts
+) -> list[Fact]:
     """Start behind a breaker: with its leave, or as `on_open` says without."""
     name = node.breaker or ""
     breaker, spec = facts.breakers[name], facts.specs[name]
     waiting = step.state == "parked"
-    if breaker.state == "closed" and name in facts.queued and not waiting and node.on_open == "park":
+    if (
+        breaker.state == "closed"
+        and name in facts.queued
+        and not waiting
+        and node.on_open == "park"
+    ):
         return [_park(node.name, step, name)]
     started: StepStarted = begun.data
     by = attempt_id(run, node.name, msgspec.structs.replace(step, attempt=started.attempt))
@@ -173,7 +182,10 @@ def _start_guarded(run: Run, node: Node, step: StepState, begun: Fact, facts: Fa
             return []
         transitions = sum(f.type == "breaker.half_opened" for f in leave.facts)
         data = msgspec.structs.replace(
-            started, breaker=name, generation=breaker.generation + transitions, probe=leave.probe
+            started,
+            breaker=name,
+            generation=breaker.generation + transitions,
+            probe=leave.probe,
         )
         return [*leave.facts, msgspec.structs.replace(begun, data=data)]
     if node.on_open == "park":
@@ -183,7 +195,9 @@ def _start_guarded(run: Run, node: Node, step: StepState, begun: Fact, facts: Fa
     if not facts.take(node.name):
         return []
     if node.on_open == "fallback":
-        return [msgspec.structs.replace(begun, data=msgspec.structs.replace(started, fallback=True))]
+        return [
+            msgspec.structs.replace(begun, data=msgspec.structs.replace(started, fallback=True))
+        ]
     return [
         msgspec.structs.replace(
             begun, data=msgspec.structs.replace(started, breaker=name, refused=True)
@@ -216,7 +230,12 @@ def _machine(run: Run, plan: Plan, facts: Facts) -> list[Fact] | Question:
 
 def _final(run: Run, plan: Plan, place: str, facts: Facts) -> list[Fact] | Question:
     """End a machine in a final state, once the work of that state is done."""
-    if place in run.ready or place in run.running or place in run.retrying or place in run.parked:
+    if (
+        place in run.ready
+        or place in run.running
+        or place in run.retrying
+        or place in run.parked
+    ):
         return []
     if place in run.lost:
         return []

@@ -67,7 +67,9 @@ def _fact(breaker: BreakerState, type_: str, dest: str, source: str, data: Break
     return Fact(type_, "breaker", source, dest, data, stream=PREFIX + breaker.name)
 
 
-def admit(breaker: BreakerState, spec: BreakerSpec, now: int, *, by: str, deadline: int) -> Leave:
+def admit(
+    breaker: BreakerState, spec: BreakerSpec, now: int, *, by: str, deadline: int
+) -> Leave:
     """Say whether `by` may call now. *Pure.*
 
     Args:

@@ -1,7 +1,7 @@
-"""What cannot be right about a definition, found before it runs. Linear in its size; no recursion.
+"""What cannot be right about a definition, found before it runs. Linear; no recursion.
 
-Types at both ends of an edge are compared where the types are (`engine/meeting.py`); here is what
-names and edges alone can tell.
+Types at both ends of an edge are compared where the types are (`engine/meeting.py`); here is
+what names and edges alone can tell.
 """
 
 import re

@@ -49,7 +49,7 @@ class Fail(Command):
     attempt: int
     error: ErrorDoc
     wait: int | None = None  # microseconds until the next attempt; None: no further one
-    counts: bool = True  # for the breaker
+    counts: bool | None = True  # for the breaker: failure, success, or (None) no outcome
     for_good: bool = False  # nothing answers in its place, not even a fallback
 
 

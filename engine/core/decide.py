@@ -139,8 +139,8 @@ def _fail(run: Run, plan: Plan, command: c.Fail, facts: Facts) -> list[Fact]:
         next=after,
     )
     failed = Fact("step.failed", command.step, "running", dest, data)
-    if command.counts:
-        return [failed, *_judge(run, plan, command.step, step, facts, ok=False)]
+    if command.counts is not None:
+        return [failed, *_judge(run, plan, command.step, step, facts, ok=not command.counts)]
     return [failed, *_free(run, command.step, step, facts)]
 
 
@@ -174,7 +174,8 @@ def _lose(run: Run, plan: Plan, command: c.Lose, facts: Facts) -> list[Fact]:
         worker=step.worker,
         deaths=deaths,
         suspect=suspect,
-        reason=command.reason or ("its worker died" if command.died else "its worker lost the lease"),
+        reason=command.reason
+        or ("its worker died" if command.died else "its worker lost the lease"),
     )
     facts_ = [Fact("step.lost", command.step, "running", "lost", lost), *freed]
     if suspect >= QUARANTINE_AFTER:
@@ -195,7 +196,9 @@ def _answer_when(run: Run, plan: Plan, command: c.AnswerWhen, facts: Facts) -> l
         return []
     if command.error is None:
         data = StepSkipped(reason="when said no")
-        return [Fact("step.skipped", command.step, run.step(command.step).state, "skipped", data)]
+        return [
+            Fact("step.skipped", command.step, run.step(command.step).state, "skipped", data)
+        ]
     # Asking is part of the first attempt: it failed, and it is not tried again.
     started = start_step(run, plan, command.step, facts, asked=True)
     step = run.step(command.step)
@@ -275,7 +278,10 @@ def _tell(run: Run, plan: Plan, command: c.TellSignal, facts: Facts) -> list[Fac
     if run.is_ended or run.status == "cancelling":
         return Refusal("ended", f"signal {command.name!r}")
     data = SignalTold(
-        payload=command.value.raw, payload_blob=command.value.blob, key=command.key, by=command.by
+        payload=command.value.raw,
+        payload_blob=command.value.blob,
+        key=command.key,
+        by=command.by,
     )
     if not plan.definition.is_machine:
         return _tell_pipeline(run, plan, command, data)
@@ -311,11 +317,15 @@ def _tell_machine(
     known = deferred or any(trigger == command.name for _, trigger in plan.edges)
     busy = bool(run.inbox and not _all_deferred(run, plan)) or run.status != "running"
     busy = busy or run.place is None or run.pending is not None
-    if known and (busy or (edges and edges[0].conditions + edges[0].unless) or (deferred and not edges)):
+    if known and (
+        busy or (edges and edges[0].conditions + edges[0].unless) or (deferred and not edges)
+    ):
         return [Fact("signal.received", command.name, "received", "received", data)]
     if not edges:
         reason = f"state {place!r} does not take it" + ("" if known else "; no state does")
-        told = msgspec.structs.replace(data, reason=reason, payload=msgspec.UNSET, payload_blob=None)
+        told = msgspec.structs.replace(
+            data, reason=reason, payload=msgspec.UNSET, payload_blob=None
+        )
         refused = Fact("signal.refused", command.name, place, place, told)
         if plan.definition.ignore_invalid_triggers:
             return [refused]

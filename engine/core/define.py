@@ -102,7 +102,9 @@ class Edge(msgspec.Struct, frozen=True, omit_defaults=True):
 
     trigger: str
     source: str
-    dest: str | None  # None: stays, nothing is left or entered; the source itself: leave and enter
+    dest: (
+        str | None
+    )  # None: stays, nothing is left or entered; the source itself: leave and enter
     conditions: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
 

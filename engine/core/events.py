@@ -60,8 +60,8 @@ class RunRedefined(Data):
 
 
 class StepStarted(Data):
-    visit: int = 1
-    attempt: int = 1
+    visit: int
+    attempt: int
     worker: str = ""
     fallback: bool = False
     deadline: int | None = None
@@ -72,7 +72,7 @@ class StepStarted(Data):
 
 
 class StepSucceeded(Data):
-    attempt: int = 1
+    attempt: int
     output: Raw | UnsetType = UNSET
     output_blob: str | None = None
     fallback: bool = False
@@ -108,7 +108,7 @@ class StepCancelled(Data):
 
 
 class MachineMoved(Data):
-    visit: int = 1
+    visit: int
     by: str = ""
     guards: dict[str, bool] = {}
     payload: Raw | UnsetType = UNSET
@@ -125,7 +125,9 @@ class SignalTold(Data):
     key: str | None = None
     by: str = ""
     reason: str = ""
-    received: int | None = None  # machines, refused: the version of the signal.received answered
+    received: int | None = (
+        None  # machines, refused: the version of the signal.received answered
+    )
 
 
 class TimerTold(Data):
@@ -180,7 +182,9 @@ DATA: dict[str, type[Data]] = {
     "breaker.disabled": BreakerTold,
     "breaker.reset": BreakerTold,
 }
-DECODERS: dict[str, Any] = {name: msgspec.json.Decoder(cls).decode for name, cls in DATA.items()}
+DECODERS: dict[str, Any] = {
+    name: msgspec.json.Decoder(cls).decode for name, cls in DATA.items()
+}
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False):

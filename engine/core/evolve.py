@@ -38,7 +38,9 @@ def evolve(
     except KeyError:
         raise IllegalEvent(f"event {version} of run {run.id}: unknown type {type_!r}") from None
     if kind is not None and (source, type_, dest) not in legal(kind):
-        raise IllegalEvent(f"event {version} of run {run.id}: {type_} {source} -> {dest} is no legal move")
+        raise IllegalEvent(
+            f"event {version} of run {run.id}: {type_} {source} -> {dest} is no legal move"
+        )
     if type(data) is str:
         data = DECODERS[type_](data)
     if kind == "step":
@@ -52,10 +54,14 @@ def evolve(
         step.state = dest
     elif kind == "run":
         if run.status != source:
-            raise IllegalEvent(f"event {version} of run {run.id}: {type_} says {source}, folded is {run.status}")
+            raise IllegalEvent(
+                f"event {version} of run {run.id}: {type_} says {source}, folded is {run.status}"
+            )
         run.status = dest
     elif type_ == "machine.moved" and source != (run.place or NOT_YET):
-        raise IllegalEvent(f"event {version} of run {run.id}: moved from {source}, folded is {run.place}")
+        raise IllegalEvent(
+            f"event {version} of run {run.id}: moved from {source}, folded is {run.place}"
+        )
     run.version = version
     run.updated_at = at
     handler(run, plan, version, subject, dest, data, at)
@@ -105,7 +111,9 @@ def _begin(run: Run, plan: Plan) -> None:
 # run.*
 
 
-def _run_started(run: Run, plan: Plan, version: int, _: str, dest: str, data: Any, at: int) -> None:
+def _run_started(
+    run: Run, plan: Plan, version: int, _: str, dest: str, data: Any, at: int
+) -> None:
     run.workflow = data.workflow
     run.definition = data.definition
     run.key = data.key
@@ -122,7 +130,9 @@ def _run_due(run: Run, plan: Plan, version: int, _: str, dest: str, data: Any, a
     _begin(run, plan)
 
 
-def _run_ended(run: Run, plan: Plan, version: int, _: str, dest: str, data: Any, at: int) -> None:
+def _run_ended(
+    run: Run, plan: Plan, version: int, _: str, dest: str, data: Any, at: int
+) -> None:
     run.ended_at = at
     run.result = data.result
     if dest == "failed":
@@ -130,7 +140,9 @@ def _run_ended(run: Run, plan: Plan, version: int, _: str, dest: str, data: Any,
         run.failing = run.failing or data.step or ""
 
 
-def _run_steered(run: Run, plan: Plan, version: int, _: str, dest: str, data: Any, at: int) -> None:
+def _run_steered(
+    run: Run, plan: Plan, version: int, _: str, dest: str, data: Any, at: int
+) -> None:
     if dest == "paused":
         run.paused_at = at
     elif run.paused_at is not None:
@@ -138,7 +150,9 @@ def _run_steered(run: Run, plan: Plan, version: int, _: str, dest: str, data: An
         run.paused_at = None
 
 
-def _run_retried(run: Run, plan: Plan, version: int, _: str, dest: str, data: Any, at: int) -> None:
+def _run_retried(
+    run: Run, plan: Plan, version: int, _: str, dest: str, data: Any, at: int
+) -> None:
     """Give a fresh budget to what failed for good; what succeeded or was survived stands."""
     run.ended_at = None
     run.result = None
@@ -174,7 +188,9 @@ def _renew(run: Run, name: str, step: StepState) -> None:
     run.ready[name] = None
 
 
-def _run_redefined(run: Run, plan: Plan, version: int, _: str, dest: str, data: Any, at: int) -> None:
+def _run_redefined(
+    run: Run, plan: Plan, version: int, _: str, dest: str, data: Any, at: int
+) -> None:
     run.definition = data.definition
     if run.begun and not plan.definition.is_machine:
         rejoin(run, plan)
@@ -204,7 +220,9 @@ def rejoin(run: Run, plan: Plan) -> None:
 # step.*
 
 
-def _step_started(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _step_started(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     step = run.steps[subject]
     run.ready.pop(subject, None)
     run.retrying.pop(subject, None)
@@ -228,7 +246,9 @@ def _step_started(run: Run, plan: Plan, version: int, subject: str, dest: str, d
         step.paused_before = run.paused_total
 
 
-def _step_succeeded(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _step_succeeded(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     run.running.pop(subject, None)
     run.outputs[subject] = version
     if plan.definition.is_machine:
@@ -244,7 +264,9 @@ def _owe_trigger(run: Run, plan: Plan, trigger: str, version: int) -> None:
         run.pending = (trigger, version)
 
 
-def _step_skipped(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _step_skipped(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     run.ready.pop(subject, None)
     run.retrying.pop(subject, None)
     run.parked.pop(subject, None)
@@ -256,7 +278,9 @@ def _step_skipped(run: Run, plan: Plan, version: int, subject: str, dest: str, d
     settle(run, plan, subject)
 
 
-def _step_failed(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _step_failed(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     step = run.steps[subject]
     run.running.pop(subject, None)
     run.lost.pop(subject, None)
@@ -278,7 +302,9 @@ def _step_failed(run: Run, plan: Plan, version: int, subject: str, dest: str, da
         run.failing, run.failure = subject, version
 
 
-def _step_parked(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _step_parked(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     run.ready.pop(subject, None)
     run.retrying.pop(subject, None)
     run.lost.pop(subject, None)
@@ -289,18 +315,24 @@ def _step_parked(run: Run, plan: Plan, version: int, subject: str, dest: str, da
         step.began, step.paused_before = at, run.paused_total
 
 
-def _step_lost(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _step_lost(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     run.running.pop(subject, None)
     run.lost[subject] = None
     step = run.steps[subject]
     step.deaths, step.suspect = data.deaths, data.suspect
 
 
-def _step_quarantined(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _step_quarantined(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     run.lost.pop(subject, None)
 
 
-def _step_cancelled(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _step_cancelled(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     for owed in (run.running, run.retrying, run.parked, run.lost, run.ready):
         owed.pop(subject, None)  # type: ignore[attr-defined]
 
@@ -308,12 +340,16 @@ def _step_cancelled(run: Run, plan: Plan, version: int, subject: str, dest: str,
 # machine.*
 
 
-def _machine_moved(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _machine_moved(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     source = run.place if run.place is not None else NOT_YET
     if subject != "initial":
         edges = plan.edges.get((source, subject), ())
         if not any((edge.dest or source) == dest for edge in edges):
-            raise IllegalEvent(f"event {version} of run {run.id}: no edge {source} -{subject}-> {dest}")
+            raise IllegalEvent(
+                f"event {version} of run {run.id}: no edge {source} -{subject}-> {dest}"
+            )
     run.moved = version
     if data.payload_at is not None:
         run.inbox.pop(data.payload_at, None)
@@ -339,7 +375,9 @@ def _machine_moved(run: Run, plan: Plan, version: int, subject: str, dest: str, 
 # signal.* and timer.*
 
 
-def _signal_received(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _signal_received(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     if data.key is not None:
         run.keys[f"{subject}\0{data.key}"] = None
     if plan.definition.is_machine:
@@ -354,14 +392,18 @@ def _signal_received(run: Run, plan: Plan, version: int, subject: str, dest: str
         settle(run, plan, subject)
 
 
-def _signal_refused(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _signal_refused(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     if data.received is not None:
         run.inbox.pop(data.received, None)
     elif run.pending is not None and run.pending[0] == subject and data.by == "engine":
         run.pending = None
 
 
-def _signal_timed_out(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _signal_timed_out(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     run.signals[subject] = "timed_out"
     if subject in plan.survivable:
         settle(run, plan, subject)
@@ -369,12 +411,16 @@ def _signal_timed_out(run: Run, plan: Plan, version: int, subject: str, dest: st
         run.failing, run.failure = subject, version
 
 
-def _timer_set(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _timer_set(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     run.timers[subject] = data.due
     run.begins.pop(subject, None)
 
 
-def _timer_fired(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _timer_fired(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     run.timers.pop(subject, None)
     if plan.definition.is_machine:
         _owe_trigger(run, plan, plan.states[subject].on_timeout or "", version)
@@ -383,7 +429,9 @@ def _timer_fired(run: Run, plan: Plan, version: int, subject: str, dest: str, da
         settle(run, plan, subject)
 
 
-def _timer_cancelled(run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int) -> None:
+def _timer_cancelled(
+    run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
+) -> None:
     run.timers.pop(subject, None)
 
 

@@ -19,7 +19,9 @@ class Facts(msgspec.Struct, frozen=True):
     worker: str = ""
     breakers: Mapping[str, BreakerState] = {}  # folded by the caller as events are decided
     specs: Mapping[str, BreakerSpec] = {}
-    take: Callable[[str], bool] = _nothing_free  # reserve a slot for a step; False: none is free
+    take: Callable[[str], bool] = (
+        _nothing_free  # reserve a slot for a step; False: none is free
+    )
     queued: frozenset[str] = frozenset()  # breakers behind which others wait: newcomers park
     answered: Container[str] = frozenset()  # steps whose `when` has said yes
     woken: bool = False  # parked steps may ask their breaker again

@@ -67,7 +67,11 @@ class Plan:
         self.survivable = frozenset(n.name for n in definition.nodes if self._survives(n.name))
 
     def _step_consumers(self, name: str) -> list[str]:
-        return [c for c in self.consumers.get(name, _NO_NODES) if self.nodes[c].kind in ("step", "workflow")]
+        return [
+            c
+            for c in self.consumers.get(name, _NO_NODES)
+            if self.nodes[c].kind in ("step", "workflow")
+        ]
 
     def _survives(self, name: str) -> bool:
         """Tell whether every consumer takes this node's failure as an `Outcome` parameter.

@@ -1,0 +1,522 @@
+"""`Engine`: the one object that somebody who embeds Playhead holds.
+
+The constructor opens nothing. Start, signal and the rest work from any process that reaches the
+database, also when no worker runs; work is done by whoever drives: a `with` block, `run`, `serve`
+or `run_until_idle`.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Self
+
+from engine import doors, history
+from engine.breakers import BreakerStore, CircuitBreaker, SharedBreaker
+from engine.core import commands as c
+from engine.core.decide import Refusal
+from engine.core.run import ENDED, next_due
+from engine.driver import Driver
+from engine.errors import (
+    CommandRefused,
+    DefinitionError,
+    PlayheadError,
+    RunEnded,
+    SignalRefused,
+    StorageError,
+)
+from engine.flights import Crew
+from engine.perform import Performer
+from engine.playhead import Playhead
+from engine.repository import Hold, KnownWorkflow, Repository
+from engine.runs import Run
+from engine.starting import Starting
+from engine.triggering import Trigger
+from engine.turns import Turn, Turns
+from engine.worker import ASYNC_SLOTS, Background, Worker
+from eventstore import Head, NewEvent, clock, open_log
+from eventstore.errors import LogError
+
+MAX_VALUE = 16 * 2**20  # bytes
+
+
+class Ended(threading.Event):
+    """Set when a run ends; carries the folded run if it ended in this process."""
+
+    hold: Hold | None = None
+
+
+class Engine:
+    """Runs workflows on an event log."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        workflows: Iterable[Any] = (),
+        triggers: Iterable[Any] = (),
+        executors: Mapping[str, Any] | None = None,
+        threads: int = 16,
+        worker: str | None = None,
+        lease: float = 10.0,
+        grace: float = 30.0,
+        max_value: int = MAX_VALUE,
+        tape: str = "on_failure",
+    ) -> None:
+        if executors:
+            raise DefinitionError("executors= is not in this version yet; leave it out")
+        if threads < 1:
+            raise DefinitionError(f"threads={threads}: an engine needs at least one")
+        if lease <= 0 or grace < 0:
+            raise DefinitionError(
+                f"lease={lease}, grace={grace}: lease must be positive, grace not negative"
+            )
+        self.url = url
+        self.tape = tape
+        self.threads, self.grace, self.max_value = threads, grace, max_value
+        self._worker_name, self._lease = worker, lease
+        self.workflows: dict[str, KnownWorkflow] = {}
+        self._declared: dict[str, CircuitBreaker] = {}
+        for workflow in workflows:
+            self._add(workflow)
+        self.triggers: dict[str, Trigger] = {}
+        for trigger in triggers:
+            trigger.check(self.workflows)
+            if trigger.name in self.triggers:
+                raise DefinitionError(
+                    f"two triggers are called {trigger.name!r}; give one a name="
+                )
+            self.triggers[trigger.name] = trigger
+        self.log = open_log(url)
+        self._build()
+
+    def _add(self, workflow: Any) -> None:
+        known = self.workflows.get(workflow.name)
+        if known is not None and known is not workflow:
+            raise DefinitionError(
+                f"two workflows are called {workflow.name!r}; give one another name"
+            )
+        self.workflows[workflow.name] = workflow
+        for name, breaker in workflow.breakers.items():
+            other = self._declared.setdefault(name, breaker)
+            if other.spec() != breaker.spec():
+                raise DefinitionError(
+                    f"breaker {name!r} is declared twice with different options; use one object"
+                )
+
+    def _build(self) -> None:
+        """Join the parts; nothing is opened."""
+        self.repository = Repository(self.log, self.workflows)
+        self.breakers = BreakerStore(self.log)
+        self._progress: list[Callable[[str, str, float, str], None]] = []
+        self._watchers: list[Callable[[str, list[NewEvent]], None]] = []
+        self._ended: dict[str, list[tuple[Ended, Callable[[], None] | None]]] = {}
+        self._ended_lock = threading.Lock()
+        performer = Performer(self.repository, max_value=self.max_value, on_progress=self._told)
+        self.turns = Turns(self.repository, self.breakers, performer, clock.new_id())
+        self.turns.on_appended.append(self._appended)
+        self.worker = Worker(
+            self.log, self.repository, self.turns, self.breakers, workflows=self.workflows,
+            name=self._worker_name, lease=self._lease,
+        )  # fmt: skip
+        self.starting = Starting(self)
+        self._doors = {
+            name: doors.TriggerDoor(self.starting, trigger)
+            for name, trigger in self.triggers.items()
+        }
+        self._trigger_due: dict[str, int | None] = {}
+        self._background: Background | None = None
+        self._idle_lock = threading.Lock()
+
+    # Starting and reading.
+
+    def run(
+        self, workflow: Any, mapping: Mapping[str, Any] | None = None, /, *,
+        key: str | None = None, at: datetime | None = None, priority: int = 0,
+        tags: Mapping[str, str] | None = None, **inputs: Any,
+    ) -> Any:  # fmt: skip
+        """Start a run, drive it to its end here and now, give its result.
+
+        Raises:
+            RunFailed: it failed for good.
+            ClockStandsStill: only a timer is left and the clock is frozen.
+        """
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            raise PlayheadError(
+                "engine.run() would block the running event loop;"
+                " use `await engine.start(...)` inside `async with engine:`"
+            )
+        from engine.driving import run_here  # noqa: PLC0415 - it needs the engine's type
+
+        with self._storage():
+            return run_here(
+                self,
+                workflow,
+                mapping,
+                key=key,
+                at=at,
+                priority=priority,
+                tags=tags,
+                inputs=inputs,
+            )
+
+    def start(
+        self, workflow: Any, mapping: Mapping[str, Any] | None = None, /, *,
+        key: str | None = None, at: datetime | None = None, priority: int = 0,
+        tags: Mapping[str, str] | None = None, **inputs: Any,
+    ) -> Run:  # fmt: skip
+        """Start a run; it is durable when this returns, whoever drives it.
+
+        Args:
+            workflow: a Workflow of this engine, or its name.
+            mapping: inputs with names that are options here.
+            key: the same key gives the same run, for ever.
+            at: an aware datetime before which it does not begin.
+            priority: larger first among what is due.
+            tags: text to text, for lists.
+            inputs: the workflow's inputs by name.
+
+        Raises:
+            ValueRefused: an input is unknown, missing, or does not fit its type.
+            KeyReused: the key started a run with other inputs.
+        """
+        with self._storage():
+            hold = self.starting.start(
+                workflow, {**(mapping or {}), **inputs},
+                key=key, at=at, priority=priority, tags=tags, driver=self._live_driver(),
+            )  # fmt: skip
+        return Run(self, hold.run.id)
+
+    def get(self, run_id: str) -> Run:
+        """Give a run by id.
+
+        Raises:
+            RunUnknown: there is none.
+        """
+        with self._storage():
+            self.peek(run_id)
+        return Run(self, run_id)
+
+    def runs(
+        self, workflow: Any = None, status: str | Iterable[str] | None = None,
+        key: str | None = None, tags: Mapping[str, str] | None = None,
+        since: datetime | None = None, limit: int | None = 100,
+    ) -> list[history.RunRow]:  # fmt: skip
+        """List runs as frozen rows, newest first; filters are all to hold."""
+        statuses = (status,) if isinstance(status, str) else tuple(status or ())
+        name = workflow if isinstance(workflow, str) or workflow is None else workflow.name
+        with self._storage():
+            heads = self.log.heads(
+                kind="run", name=name, status=statuses, key=key,
+                tags=dict(tags) if tags else None,
+                since=None if since is None else clock.to_us(since), limit=limit,
+            )  # fmt: skip
+            return [self._row(head) for head in heads]
+
+    def _row(self, head: Head) -> history.RunRow:
+        first = self.log.read_version(head.id, [1])[1]
+        return history.run_row(head, first, self.log)
+
+    def history(self, run: Run | str) -> list[history.HistoryEvent]:
+        """Give the events of a run, oldest first.
+
+        Raises:
+            RunUnknown: there is no such run.
+        """
+        run_id = _id(run)
+        with self._storage():
+            self.peek(run_id)
+            return [history.history_event(event, self.log) for event in self.log.read(run_id)]
+
+    def playhead(self, run: Run | str) -> Playhead:
+        """Give a read-only cursor on a run's history, standing on the last event."""
+        run_id = _id(run)
+        with self._storage():
+            self.peek(run_id)
+            return Playhead(run_id, self.log.read(run_id), self.repository.plan, self.log)
+
+    def peek(self, run_id: str) -> Hold:
+        """Give a run as folded now; not to be changed."""
+        return self.repository.load(run_id)[0]
+
+    # Steering.
+
+    def signal(
+        self, run: Run | str, name: str, payload: Any = None, *, key: str | None = None
+    ) -> None:
+        """Hand a signal to a run.
+
+        Args:
+            key: the signal counts once per run, name and key.
+
+        Raises:
+            SignalRefused: the run's state does not take it.
+            RunEnded: the run has ended; nothing is written.
+            ValueRefused: the payload does not fit the declared type; nothing is written.
+        """
+        with self._storage():
+            hold = self.peek(_id(run))
+            value = self.starting.payload(hold, name, payload)
+            self._command(hold, c.TellSignal(name, value, key=key, by="signal"))
+
+    def cancel(self, run: Run | str, *, reason: str = "") -> None:
+        """Cancel a run: durable at once; what is in flight is asked to stop and waited for."""
+        with self._storage():
+            self._command(self.peek(_id(run)), c.CancelRun(by="user", reason=reason))
+
+    def pause(self, run: Run | str) -> None:
+        """Let what is in flight end, and start nothing new."""
+        with self._storage():
+            self._command(self.peek(_id(run)), c.PauseRun(by="user"))
+
+    def resume(self, run: Run | str) -> None:
+        """Go on after a pause; what fell due meanwhile happens now."""
+        with self._storage():
+            self._command(self.peek(_id(run)), c.ResumeRun(by="user"))
+
+    def retry(self, run: Run | str) -> None:
+        """Let a failed, cancelled or parked run go on: failed steps get a fresh budget."""
+        with self._storage():
+            self._command(self.peek(_id(run)), c.RetryRun(by="user"))
+
+    def _command(self, hold: Hold, command: c.Command) -> None:
+        """Obey a command on a run, wherever it is held; raise what it is refused with."""
+        driver = self._live_driver()
+        held = driver.holds.get(hold.run.id) if driver is not None else None
+        if held is not None and driver is not None:
+            turn = driver.turn(held, command)
+            if turn is not None:
+                driver.launch(turn.flights)
+                self._refused(held, turn, command)
+                return
+            hold = self.peek(hold.run.id)
+        turn = self.turns.take(hold, [command])
+        self._nudge(hold)
+        self._refused(hold, turn, command)
+
+    def _nudge(self, hold: Hold) -> None:
+        """Let a worker look at a run that was appended to from outside."""
+        if self._background is not None:
+            self._background.poke()
+        if not hold.run.is_ended or hold.owner is not None:
+            self.log.hint([hold.run.id], skip=None)
+
+    def _refused(self, hold: Hold, turn: Turn, command: c.Command) -> None:
+        refusal: Refusal | None = turn.refusal
+        if refusal is None:
+            return
+        run = hold.run
+        if refusal.kind == "ended":
+            raise RunEnded(run.id, run.status, refusal.reason)
+        if refusal.kind == "signal" and isinstance(command, c.TellSignal):
+            raise SignalRefused(run.id, command.name, refusal.reason)
+        raise CommandRefused(run.id, run.status, refusal.reason)
+
+    def breaker(self, name: str) -> SharedBreaker:
+        """Give a circuit breaker of this log, shared by all processes."""
+        declared = self._declared.get(name) or CircuitBreaker(name)
+        return SharedBreaker(self.breakers, self.log, declared)
+
+    # Driving.
+
+    @property
+    def is_private(self) -> bool:
+        """Tell whether no other process can reach the log."""
+        return self.url.startswith("memory:") or self.url.endswith((":memory:", "://"))
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether workers run in the background."""
+        return self._background is not None
+
+    def __enter__(self) -> Self:
+        """Start workers and triggers on background threads."""
+        if self._background is not None:
+            raise PlayheadError("this engine is already open")
+        with self._storage():
+            crew = Crew(self.threads, "playhead", async_slots=ASYNC_SLOTS)
+            driver = self._driver(crew)
+            background = Background(self.worker, driver, self.poll_triggers, self.grace)
+            background.watched = self._look_for_ends
+            background.open()
+            self._background = background
+            for name, trigger in self.triggers.items():
+                trigger.open(self._doors[name])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop softly and join everything."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """Start workers without blocking the running loop."""
+        return await asyncio.get_running_loop().run_in_executor(None, self.__enter__)
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop without blocking the running loop."""
+        await asyncio.get_running_loop().run_in_executor(None, self.close)
+
+    def close(self, grace: float | None = None) -> None:
+        """Stop the workers, let go of the log; the engine can be used again."""
+        background, self._background = self._background, None
+        if background is not None:
+            for trigger in self.triggers.values():
+                trigger.close()
+            background.close(grace)
+        else:
+            with contextlib.suppress(LogError):
+                self.worker.leave()
+        with self._ended_lock:
+            waiting = [item for items in self._ended.values() for item in items]
+        for _, tell in waiting:
+            if tell is not None:
+                tell()
+        self.log.close()
+
+    def serve(self) -> int:
+        """Work until SIGTERM or SIGINT, then drain softly; a second signal stops at once.
+
+        Returns:
+            The exit code: 0 drained, 130 stopped by a second signal.
+        """
+        from engine.serving import serve  # noqa: PLC0415 - signals are only for who serves
+
+        return serve(self)
+
+    def run_until_idle(self) -> None:
+        """Do everything that is ready, triggers too, in the caller's thread, in a fixed order."""
+        from engine.driving import drive_until_idle  # noqa: PLC0415
+
+        with self._storage(), self._idle_lock:
+            drive_until_idle(self)
+
+    def next_due(self) -> datetime | None:
+        """Give the earliest timer, retry, slot or cool-down as an aware UTC datetime, or None."""
+        with self._storage():
+            dues = [self.log.next_due(kinds=("run", "breaker"))]
+            if self.triggers and not self._trigger_due:
+                self.poll_triggers()
+            dues += self._trigger_due.values()
+            driver = self._live_driver()
+            if driver is not None:
+                dues += [next_due(hold.run) for hold in list(driver.holds.values())]
+        known = [due for due in dues if due is not None]
+        return clock.from_us(min(known)) if known else None
+
+    def why_idle(self) -> str:
+        """Say why nothing may be happening; for messages."""
+        if self.is_open:
+            return ""
+        living = [w for w in self.log.workers() if not w.dead and w.until > clock.now_us()]
+        others = [w for w in living if w.id != self.worker.id]
+        if others:
+            return ""
+        return (
+            "no worker is about: use `with engine:`, engine.run_until_idle(),"
+            " or `playhead serve` in another process"
+        )
+
+    # Listening.
+
+    def observe(self, watcher: Callable[[str, list[NewEvent]], None]) -> Callable[[], None]:
+        """Call `watcher(run_id, events)` after each append of this process; gives its end."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    def observe_progress(
+        self, watcher: Callable[[str, str, float, str], None]
+    ) -> Callable[[], None]:
+        """Call `watcher(run_id, step, fraction, text)` when a step tells its progress."""
+        self._progress.append(watcher)
+        return lambda: self._progress.remove(watcher)
+
+    @contextlib.contextmanager
+    def waiter(self, run_id: str, tell: Callable[[], None] | None = None) -> Iterator[Ended]:
+        """Be told when a run ends, in this process at once."""
+        item = (Ended(), tell)
+        with self._ended_lock:
+            self._ended.setdefault(run_id, []).append(item)
+        try:
+            yield item[0]
+        finally:
+            with self._ended_lock:
+                items = self._ended[run_id]
+                items.remove(item)
+                if not items:
+                    del self._ended[run_id]
+
+    def _appended(self, hold: Hold, events: list[NewEvent]) -> None:
+        if hold.run.is_ended:
+            self._tell_ended(hold.run.id, hold)
+        elif self._background is not None and not hold.is_owned:
+            due = next_due(hold.run)
+            if due is not None:
+                self._background.expect(due)
+        for watcher in list(self._watchers):
+            watcher(hold.run.id, events)
+
+    def _tell_ended(self, run_id: str, hold: Hold | None) -> None:
+        if run_id not in self._ended:
+            return
+        with self._ended_lock:
+            items = list(self._ended.get(run_id, ()))
+        for ended, tell in items:
+            ended.hold = hold
+            ended.set()
+            if tell is not None:
+                tell()
+
+    def _look_for_ends(self) -> None:
+        """Find ends that other processes wrote, for who waits here."""
+        with self._ended_lock:
+            waited = list(self._ended)
+        for run_id in waited:
+            head = self.log.head(run_id)
+            if head is not None and head.status in ENDED:
+                self._tell_ended(run_id, None)
+
+    def _told(self, run_id: str, step: str, fraction: float, text: str) -> None:
+        for watcher in list(self._progress):
+            watcher(run_id, step, fraction, text)
+
+    # Parts.
+
+    def _live_driver(self) -> Driver | None:
+        return self._background.driver if self._background is not None else None
+
+    def _driver(self, crew: Crew) -> Driver:
+        return Driver(self.turns, crew)
+
+    def poll_triggers(self, *, always: bool = False) -> int | None:
+        """Let each trigger that is due, or was woken, fire; give when the next is due.
+
+        Args:
+            always: poll all of them: the folder is the truth, not the watch.
+        """
+        now = clock.now_us()
+        always = self.starting.take_woken() or always
+        for name, trigger in self.triggers.items():
+            due = self._trigger_due.get(name, 0)
+            if always or (due is not None and due <= now):
+                self._trigger_due[name] = trigger.poll(self._doors[name], now)
+        known = [due for due in self._trigger_due.values() if due is not None]
+        return min(known) if known else None
+
+    def poke(self) -> None:
+        """Let the background worker look at once."""
+        if self._background is not None:
+            self._background.poke()
+
+    @contextlib.contextmanager
+    def _storage(self) -> Iterator[None]:
+        """Turn the log's storage errors into ours."""
+        try:
+            yield
+        except LogError as error:
+            raise StorageError(str(error)) from error
+
+
+def _id(run: Run | str) -> str:
+    return run if isinstance(run, str) else run.id

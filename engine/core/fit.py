@@ -1,0 +1,45 @@
+"""Whether a run that began under one definition can go on under another. Pure."""
+
+from engine.core.plan import Plan
+from engine.core.run import Run
+
+_ANY = ("", "Any", "typing.Any")
+
+
+def _meet(before: str, after: str) -> bool:
+    return before == after or before in _ANY or after in _ANY
+
+
+def misfit(run: Run, before: Plan, after: Plan) -> str | None:
+    """Say why a run cannot go on under `after`; None: it fits. *Pure.*
+
+    All that is recorded must exist there under the same name, with types that still meet. Steps
+    added behind what has run, removed before they ran, or changed in options fit.
+    """
+    if before.definition.is_machine != after.definition.is_machine:
+        return "one is a pipeline, the other a machine"
+    given = {item.name for item in before.definition.inputs}
+    for item in after.definition.inputs:
+        if item.required and item.name not in given:
+            return f"input {item.name!r} is new and required"
+    if run.place is not None and run.place not in after.states:
+        return f"state {run.place!r} is gone"
+    touched = {name for name, step in run.steps.items() if step.state != "blocked"}
+    touched |= set(run.signals) | set(run.timers) | set(run.awaiting)
+    for name in touched:
+        if name in after.states and name not in before.nodes:
+            continue
+        old, new = before.nodes.get(name), after.nodes.get(name)
+        if new is None or (old is not None and old.kind != new.kind):
+            return f"{name!r} has run or is awaited, and is gone"
+        if old is not None and not _meet(old.returns, new.returns):
+            return f"{name!r} gave {old.returns}, and is now {new.returns}"
+    if after.definition.is_machine:
+        return None
+    for name in after.nodes:
+        if name in touched or name in before.nodes:
+            continue
+        for consumer in after.consumers.get(name, ()):
+            if consumer in touched:
+                return f"new step {name!r} stands before {consumer!r}, which has run"
+    return None

@@ -1,0 +1,195 @@
+"""Drive held runs: perform the attempts a turn started, hand their outcomes to the next turn.
+
+The thread that finished a step goes on with its successor; further starts go to other threads of
+the crew. In the caller's thread everything happens one after the other, in a fixed order.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from engine.core import commands as c
+from engine.errors import StorageError
+from engine.flights import Crew, Flight
+from engine.perform import EngineLoop
+from engine.repository import Hold
+from engine.turns import Lost, Turn, Turns
+from eventstore import clock
+from eventstore.errors import LogError
+
+log = logging.getLogger("playhead.engine")
+RETRY_AFTER = (0.05, 0.2, 1.0, 2.0)  # real seconds between tries while the storage fails
+
+
+class Driver:
+    """Takes turns and performs what they start, with one crew."""
+
+    def __init__(self, turns: Turns, crew: Crew, *, loop: EngineLoop | None = None) -> None:
+        self.turns = turns
+        self.crew = crew
+        self.loop = loop  # async attempts run there; None: in the thread that performs them
+        self.holds: dict[str, Hold] = {}  # runs owned here
+        self.hungry: dict[str, Hold] = {}  # runs that owe a start and found no slot
+        self.inline: deque[Flight] | None = None  # set: the caller performs everything itself
+        self.stopping = False
+        self.keep_trying = True  # while the storage fails; else the error goes to the caller
+        self.on_ended: list[Callable[[Hold], None]] = []
+        self.on_fatal: Callable[[BaseException], None] | None = None
+
+    def turn(self, hold: Hold, *commands: c.Command, own: Flight | None = None) -> Turn | None:
+        """Take a turn on a run and see to what it started; None: the run is lost to another."""
+        crew = None if self.stopping else self.crew
+        try:
+            turn = self.turns.take(hold, commands, crew=crew, own=own)
+        except Lost:
+            self._forget(hold)
+            return None
+        self.settle(hold, turn)
+        return turn
+
+    def settle(self, hold: Hold, turn: Turn) -> None:
+        """Keep or let go of the run, as the turn has left it."""
+        run_id = hold.run.id
+        if turn.is_hungry:
+            self.hungry[run_id] = hold
+        else:
+            self.hungry.pop(run_id, None)
+        if hold.is_owned:
+            self.holds[run_id] = hold
+        else:
+            self._forget(hold)
+        if hold.run.is_ended and turn.events:
+            for listener in self.on_ended:
+                listener(hold)
+
+    def _forget(self, hold: Hold) -> None:
+        self.holds.pop(hold.run.id, None)
+        self.hungry.pop(hold.run.id, None)
+        if not hold.is_lost and not hold.stale:
+            self.turns.repository.snap(hold)
+
+    def launch(self, flights: list[Flight]) -> None:
+        """Perform flights: on the loop, on the crew's threads, or later in the caller's."""
+        for flight in flights:
+            if self.inline is not None:
+                self.inline.append(flight)
+            elif self.loop is not None and self.is_async(flight):
+                self._fly_async(flight)
+            else:
+                self.crew.dispatch(lambda flight=flight: self.fly(flight))  # type: ignore[misc]
+
+    def is_async(self, flight: Flight) -> bool:
+        work = self.turns.performer.work(flight.hold, flight.step)
+        call = work.fallback if flight.fallback else work.main
+        return call is not None and call.is_async
+
+    def fly(self, flight: Flight) -> None:
+        """Perform an attempt in this thread, then its successors one after the other."""
+        following: Flight | None = flight
+        while following is not None:
+            command = self.turns.performer.attempt(following)
+            following = self.land(following, command)
+
+    def land(self, flight: Flight, command: c.Command) -> Flight | None:
+        """Record an attempt's outcome; give the flight that goes on in the same slot, if any."""
+        hold = flight.hold
+        with hold.lock:
+            if hold.flights.get(flight.step) is flight:
+                del hold.flights[flight.step]
+        if flight.is_abandoned:
+            self._give_back(flight)
+            return None
+        turn = self._record(flight, command)
+        if turn is None:
+            self._give_back(flight)
+            return None
+        if not turn.kept_slot:
+            self._give_back(flight)
+            self.launch(turn.flights)
+            return None
+        first, *rest = turn.flights
+        self.launch(rest)
+        if self.inline is not None:
+            self.inline.append(first)
+            return None
+        return first
+
+    def _give_back(self, flight: Flight) -> None:
+        is_async, suspect = flight.slot
+        self.crew.give_back(is_async=is_async, suspect=suspect)
+
+    def _record(self, flight: Flight, command: c.Command) -> Turn | None:
+        """Take the turn that records an outcome; while the storage fails, try again."""
+        own = None if flight.slot[0] and self.crew.has_async else flight
+        for tries in range(1_000_000):
+            try:
+                return self.turn(flight.hold, command, own=own)
+            except LogError as error:
+                if not self.keep_trying or self.stopping:
+                    if self.on_fatal is not None:
+                        self.on_fatal(error)
+                        return None
+                    raise StorageError(str(error)) from error
+                pause = RETRY_AFTER[min(tries, len(RETRY_AFTER) - 1)]
+                log.error(
+                    "the outcome of %s in run %s could not be recorded, trying again in %g s: %s",
+                    flight.step, flight.hold.run.id, pause, error,
+                    extra={"action": "storage_failed"},
+                )  # fmt: skip
+                clock.real_sleep(pause)
+        return None
+
+    def _fly_async(self, flight: Flight) -> None:
+        """Perform an async attempt on the loop; its outcome is recorded on another thread."""
+        loop = self.loop
+        if loop is None:
+            raise AssertionError("an async flight needs the loop")
+
+        async def perform() -> None:
+            command = await self.turns.performer.attempt_async(flight)
+            await loop.run_in_executor(None, self._land_async, flight, command)
+
+        def begin() -> None:
+            task = loop.create_task(perform())
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        tasks = self._tasks
+        loop.call_soon_threadsafe(begin)
+
+    _tasks: set[object] = set()  # noqa: RUF012 - the loop keeps only weak references
+
+    def _land_async(self, flight: Flight, command: c.Command) -> None:
+        following = self.land(flight, command)
+        if following is not None:
+            self.launch([following])
+
+    def feed_hungry(self) -> None:
+        """Take turns on runs that owe a start, as long as slots are free."""
+        while self.hungry and self.crew.free and not self.stopping:
+            run_id = next(iter(self.hungry))
+            hold = self.hungry.pop(run_id, None)
+            if hold is None:
+                continue
+            turn = self.turn(hold)
+            if turn is not None:
+                self.launch(turn.flights)
+                if turn.is_hungry:
+                    return
+
+    def release(self, hold: Hold, reason: str) -> None:
+        """Let go of a run: what is in flight here is marked lost, charged to nobody."""
+        commands = []
+        with hold.lock:
+            for flight in list(hold.flights.values()):
+                flight.is_abandoned = True
+                flight.cancel()
+                commands.append(
+                    c.Lose(flight.step, flight.visit, flight.attempt, died=False, reason=reason)
+                )
+            hold.flights.clear()
+        try:
+            self.turns.take(hold, commands, release=True)
+        except Lost:
+            pass
+        self._forget(hold)

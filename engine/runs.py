@@ -1,0 +1,227 @@
+"""A run as its owner holds it: `engine.start(...)` gives one, `engine.get(id)` finds it again."""
+
+import asyncio
+from collections.abc import Generator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from engine import values
+from engine.core.events import DECODERS, RunEnded
+from engine.core.run import display_status
+from engine.errors import ResultTimeout, RunCancelled, RunFailed
+from engine.repository import Hold
+from eventstore import Event, clock
+
+if TYPE_CHECKING:
+    from engine.app import Engine
+
+POLL = (0.002, 0.25)  # real seconds between looks at a run that another process drives
+
+
+class Run:
+    """One life of a workflow. Every attribute is read from the log when it is asked for."""
+
+    __slots__ = ("_engine", "id")
+
+    def __init__(self, engine: "Engine", run_id: str) -> None:
+        self._engine = engine
+        self.id = run_id
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def _hold(self) -> Hold:
+        return self._engine.peek(self.id)
+
+    @property
+    def key(self) -> str | None:
+        """The key it was started with."""
+        return self._hold().run.key
+
+    @property
+    def workflow(self) -> str:
+        """The name of its workflow."""
+        return self._hold().run.workflow
+
+    @property
+    def status(self) -> str:
+        """Where its life stands: running, waiting, succeeded, ..."""
+        return display_status(self._hold().run)
+
+    @property
+    def state(self) -> str | None:
+        """The present state of a machine; None for a pipeline."""
+        return self._hold().run.place
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags it was started with."""
+        return dict(self._hold().run.tags)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Its inputs, as plain JSON values."""
+        raws = self._engine.repository.inputs(self._hold())
+        return {name: values.decode(bytes(raw)) for name, raw in raws.items()}
+
+    @property
+    def error(self) -> Exception | None:
+        """What it failed of, as `RunFailed`; None if it has not failed."""
+        hold = self._hold()
+        return failure_of(self._engine, hold) if hold.run.status == "failed" else None
+
+    @property
+    def started_at(self) -> datetime:
+        """When it was started."""
+        return clock.from_us(self._hold().run.started_at)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended; None while it lives."""
+        ended = self._hold().run.ended_at
+        return None if ended is None else clock.from_us(ended)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait until the run has ended and give its result.
+
+        Args:
+            timeout: real seconds to wait at most; None: as long as it takes.
+
+        Raises:
+            RunFailed: it failed; names the step, the attempts and the error.
+            RunCancelled: it was cancelled.
+            ResultTimeout: it had not ended in time.
+        """
+        return result_of(self._engine, self.wait(timeout))
+
+    def wait(self, timeout: float | None = None) -> Hold:
+        """Wait for the end; give the folded run.
+
+        Raises:
+            ResultTimeout: it had not ended in time.
+        """
+        engine = self._engine
+        until = None if timeout is None else clock.real_seconds() + timeout
+        with engine.waiter(self.id) as ended:
+            hold = self._hold()
+            pause = POLL[0]
+            seen = engine.log.changed()
+            while not hold.run.is_ended:
+                left = None if until is None else until - clock.real_seconds()
+                if left is not None and left <= 0:
+                    raise ResultTimeout(
+                        self.id, display_status(hold.run), timeout or 0, engine.why_idle()
+                    )
+                slept = min(pause, left) if left is not None else pause
+                if ended.wait(slept):
+                    return ended.hold or self._hold()
+                pause = min(pause * 1.5, POLL[1])
+                changed = engine.log.changed()
+                if changed != seen or pause >= POLL[1]:
+                    seen = changed
+                    hold = self._hold()
+            return hold
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Await the result without blocking the loop."""
+        return self._await().__await__()
+
+    async def _await(self) -> Any:
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(done.set)
+
+        with self._engine.waiter(self.id, tell) as ended:
+            hold = await loop.run_in_executor(None, self._hold)
+            while not hold.run.is_ended:
+                if self._engine.is_open:
+                    await done.wait()
+                    hold = ended.hold or await loop.run_in_executor(None, self._hold)
+                else:
+                    hold = await loop.run_in_executor(None, self.wait, None)
+        return result_of(self._engine, hold)
+
+
+def result_of(engine: "Engine", hold: Hold) -> Any:
+    """Give the result of an ended run, converted to the declared type of its last step.
+
+    Raises:
+        RunFailed: it failed.
+        RunCancelled: it was cancelled.
+    """
+    run = hold.run
+    if run.status == "failed":
+        raise failure_of(engine, hold)
+    if run.status == "cancelled":
+        raise RunCancelled(run.id)
+    if isinstance(run.result, dict):
+        return {name: _value(engine, hold, name, at) for name, at in run.result.items()}
+    if run.result is None:
+        return None
+    name = next((n for n, at in run.outputs.items() if at == run.result), "")
+    return _value(engine, hold, name, run.result)
+
+
+def _value(engine: "Engine", hold: Hold, name: str, version: int | None) -> Any:
+    if version is None:
+        return None
+    raw = engine.repository.value(hold, version)
+    workflow = engine.workflows.get(hold.run.workflow)
+    work = workflow.code.works.get(name) if workflow is not None else None
+    declared = work.returns if work is not None else Any
+    return values.decode(raw, declared, f"result of run {hold.run.id}")
+
+
+def failure_of(engine: "Engine", hold: Hold) -> RunFailed:
+    """Give the error that an ended run failed of."""
+    run = hold.run
+    version = run.failure
+    events: dict[int, Event] = engine.log.read_version(run.id, [version]) if version else {}
+    event = events.get(version)
+    if event is None:
+        return RunFailed(run.id, run.failing, 0, "Failed", "the run failed")
+    if event.type == "step.failed":
+        step = run.step(event.subject)
+        doc = DECODERS[event.type](event.data).error
+        return RunFailed(
+            run.id,
+            event.subject,
+            step.attempt - step.base,
+            doc.type,
+            doc.message,
+            doc.traceback,
+        )
+    if event.type == "signal.timed_out":
+        return RunFailed(
+            run.id,
+            event.subject,
+            0,
+            "SignalTimeout",
+            f"no signal {event.subject!r} came in time",
+        )
+    data: RunEnded = DECODERS[event.type](event.data)
+    if data.error is not None:
+        return RunFailed(
+            run.id,
+            data.step,
+            data.attempts,
+            data.error.type,
+            data.error.message,
+            data.error.traceback,
+        )
+    if run.place is not None:
+        step = run.step(run.place)
+        return RunFailed(
+            run.id, None, 0, "FailedState", f"the machine ended in state {run.place!r}"
+        )
+    return RunFailed(
+        run.id, data.step, data.attempts, "Failed", data.reason or "the run failed"
+    )

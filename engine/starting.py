@@ -1,0 +1,214 @@
+"""Bring runs to life: inputs held against the workflow, keys that count once, firings."""
+
+import difflib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from engine import values
+from engine.core import commands as c
+from engine.core.commands import Value
+from engine.core.decide import Refusal, decide
+from engine.core.events import Fact
+from engine.core.evolve import evolve
+from engine.core.facts import Facts
+from engine.core.run import Run
+from engine.driver import Driver
+from engine.errors import DefinitionError, KeyReused, PlayheadError, ValueRefused
+from engine.repository import Hold, KnownWorkflow, row_of
+from engine.triggering import Prepared
+from eventstore import NEW, Headline, InboxKey, NewEvent, Tip, Write, clock
+from eventstore.errors import KeyTaken
+
+if TYPE_CHECKING:
+    from engine.app import Engine
+
+
+class Starting:
+    """Starts runs for callers and for triggers; one for an engine."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self.log = engine.log
+        self._woken = False
+
+    def workflow(self, wanted: Any) -> KnownWorkflow:
+        """Give a workflow of this engine by itself or by name.
+
+        Raises:
+            DefinitionError: the engine does not know it.
+        """
+        known = self._engine.workflows
+        if isinstance(wanted, str):
+            if wanted not in known:
+                near = difflib.get_close_matches(wanted, known, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; it knows {sorted(known)}"
+                raise DefinitionError(f"this engine has no workflow {wanted!r}{hint}")
+            return known[wanted]
+        name = getattr(wanted, "name", None)
+        if name is None or not hasattr(wanted, "definition"):
+            raise DefinitionError(
+                f"{wanted!r} is no workflow; hand over a Workflow or its name"
+            )
+        if name not in known:
+            self._engine._add(wanted)  # noqa: SLF001 - the engine learns it at its first start
+            self._engine.repository.add(wanted)
+        elif known[name] is not wanted and known[name].hash != wanted.hash:
+            raise DefinitionError(
+                f"this engine knows another workflow called {name!r}; names must differ"
+            )
+        found = known[name]
+        return found
+
+    def inputs(self, workflow: KnownWorkflow, given: Mapping[str, Any]) -> bytes:
+        """Give the inputs as one JSON object, held against what the workflow takes.
+
+        Raises:
+            ValueRefused: unknown, missing, not strict JSON, too large, or of the wrong type.
+        """
+        takes = {item.name: item for item in workflow.definition.inputs}
+        for name in given:
+            if name not in takes:
+                near = difflib.get_close_matches(name, takes, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"it takes {sorted(takes)}"
+                raise ValueRefused(f"workflow {workflow.name!r} has no input {name!r}; {hint}")
+        missing = [name for name, item in takes.items() if item.required and name not in given]
+        if missing:
+            raise ValueRefused(
+                f"workflow {workflow.name!r} needs {'inputs' if len(missing) > 1 else 'input'}"
+                f" {', '.join(map(repr, missing))}"
+            )
+        raws: dict[str, msgspec.Raw] = {}
+        for name in takes:
+            if name in given:
+                where = f"input {name!r} of workflow {workflow.name!r}"
+                raw = values.encode(given[name], where, self._engine.max_value)
+                values.decode(raw, workflow.code.inputs.get(name, Any), where)
+                raws[name] = msgspec.Raw(raw)
+        return msgspec.json.encode(raws)
+
+    def payload(self, hold: Hold, name: str, payload: Any) -> Value:
+        """Give a signal's payload, held against the declared type if this engine knows one.
+
+        Raises:
+            ValueRefused: it does not fit; nothing was written.
+        """
+        where = f"payload of signal {name!r}"
+        raw = values.encode(payload, where, self._engine.max_value)
+        workflow = self._engine.workflows.get(hold.run.workflow)
+        if workflow is not None:
+            declared = workflow.code.payloads.get(name, Any)
+            if declared is not Any:
+                values.decode(raw, declared, where)
+        return self._engine.repository.store_value(raw)
+
+    def start(
+        self, wanted: Any, given: Mapping[str, Any], *, key: str | None, at: datetime | None,
+        priority: int, tags: Mapping[str, str] | None, driver: Driver | None,
+    ) -> Hold:  # fmt: skip
+        """Start a run, or find the one that its key started before."""
+        workflow = self.workflow(wanted)
+        raw = self.inputs(workflow, given)
+        command = self._command(workflow, raw, key=key, at=at, priority=priority, tags=tags)
+        if driver is not None:
+            self._engine.worker.enter()
+        hold = self._new_hold(workflow, raw)
+        inbox = self._inbox(workflow, key, hold.run.id)
+        turns = self._engine.turns
+        try:
+            if driver is not None and not driver.stopping:
+                turn = turns.take(hold, [command], crew=driver.crew, inbox=inbox)
+                driver.settle(hold, turn)
+                driver.launch(turn.flights)
+            else:
+                turns.take(hold, [command], inbox=inbox)
+                self._engine.poke()
+                self.log.hint([hold.run.id])
+        except KeyTaken as taken:
+            return self._found(workflow, key or "", taken.stream, raw)
+        return hold
+
+    def _new_hold(self, workflow: KnownWorkflow, raw: bytes) -> Hold:
+        self._engine.repository.publish(workflow)
+        hold = Hold(Run(clock.new_id()), workflow.plan, NEW)
+        hold.inputs = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        return hold
+
+    def _command(
+        self, workflow: KnownWorkflow, raw: bytes, *, key: str | None = None,
+        at: datetime | None = None, priority: int = 0, tags: Mapping[str, str] | None = None,
+    ) -> c.StartRun:  # fmt: skip
+        for name, text in (tags or {}).items():
+            if not isinstance(name, str) or not isinstance(text, str):
+                raise ValueRefused(f"tag {name!r}: {text!r}; tags are text to text")
+        if key is not None and not isinstance(key, str):
+            raise ValueRefused(f"key {key!r} is no text")
+        due = None
+        if at is not None:
+            try:
+                due = clock.to_us(at)
+            except ValueError as error:
+                raise ValueRefused(f"at={error}") from None
+        return c.StartRun(
+            workflow=workflow.name, definition=workflow.hash,
+            inputs=self._engine.repository.store_value(raw),
+            key=key, tags=dict(tags or {}), priority=priority, due=due,
+        )  # fmt: skip
+
+    def _inbox(
+        self, workflow: KnownWorkflow, key: str | None, run_id: str
+    ) -> tuple[InboxKey, ...]:
+        return () if key is None else (InboxKey(f"start:{workflow.name}", key, run_id),)
+
+    def _found(self, workflow: KnownWorkflow, key: str, run_id: str, raw: bytes) -> Hold:
+        hold = self._engine.peek(run_id)
+        before = self._engine.repository.inputs(hold)
+        now = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        if {n: bytes(r) for n, r in before.items()} != {n: bytes(r) for n, r in now.items()}:
+            raise KeyReused(workflow.name, key, run_id)
+        return hold
+
+    # For triggers (engine/triggering.py: Starter).
+
+    def prepare_start(
+        self, workflow: str, inputs: Mapping[str, Any], *, key: str | None, cause: str | None
+    ) -> Prepared:
+        """Make the write that starts a run; nothing is appended yet."""
+        known = self.workflow(workflow)
+        raw = self.inputs(known, inputs)
+        hold = self._new_hold(known, raw)
+        now = clock.now_us()
+        facts = Facts(now=now)
+        decided = decide(hold.run, hold.plan, self._command(known, raw, key=key), facts)
+        if isinstance(decided, Refusal):
+            raise PlayheadError(decided.reason)
+        events = tuple(self._fold(hold, fact, now, cause) for fact in decided)
+        row = msgspec.structs.replace(row_of(hold, owner=None), due=now)
+        write = Write(hold.run.id, "run", NEW, events, row, Headline(name=known.name, key=key))
+        return Prepared(hold.run.id, write, self._inbox(known, key, hold.run.id))
+
+    def _fold(self, hold: Hold, fact: Fact, now: int, cause: str | None) -> NewEvent:
+        version = hold.run.version + 1
+        evolve(
+            hold.run, hold.plan, version, fact.type, fact.subject, fact.source, fact.dest,
+            fact.data, now,
+        )  # fmt: skip
+        data = msgspec.json.encode(fact.data).decode()
+        return NewEvent(fact.type, fact.subject, fact.source, fact.dest, data, now, cause)
+
+    def begun(self, prepared: Prepared, tip: Tip) -> None:
+        """Let a worker take a run that a firing has started."""
+        self._engine.poke()
+        self.log.hint([prepared.run])
+
+    def poke(self) -> None:
+        """Let the engine poll its triggers soon."""
+        self._woken = True
+        self._engine.poke()
+
+    def take_woken(self) -> bool:
+        """Tell whether a trigger asked to be polled since the last time."""
+        woken, self._woken = self._woken, False
+        return woken
