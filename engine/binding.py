@@ -24,9 +24,9 @@ WORKING: frozenset[Handed] = frozenset({"context", "client", "async_client"})
 ANSWERING: frozenset[Handed] = WORKING | {"failure"}
 _LONGEST = 1 << 58  # microseconds: 9,000 years, past the last date that Python knows
 _LATER = {
-    "connection": "a database connection in the log's own transaction comes with a later version",
-    "session": "a database session in the log's own transaction comes with a later version",
-    "failure": "only a fallback may ask for the Failure; take the step's result as Outcome[...]",
+    "connection": "the log's own transaction is for steps of a later version",
+    "session": "the log's own transaction is for steps of a later version",
+    "failure": "only a fallback may ask for the Failure; take the result as Outcome[...]",
     "client": "it decides and does no work: an HTTP client is handed to steps only",
     "async_client": "it decides and does no work: an HTTP client is handed to steps only",
 }

@@ -10,7 +10,7 @@ import decimal
 import math
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
@@ -27,7 +27,14 @@ class _Real:
 
 _SCALARS = (bytes, bytearray, memoryview, uuid.UUID, datetime.date, datetime.timedelta)
 _LEAVES = frozenset({int, bool, type(None), bytes, uuid.UUID, datetime.timedelta, _Real.day})
-INSTEAD = "use a dataclass, a msgspec.Struct, an attrs or pydantic class, or plain dicts, lists and text"
+_BASES: dict[type, Callable[[Any], Any]] = {  # a subclass is written as what it is made of
+    str: str.__str__,
+    int: int.__int__,
+    float: float.__float__,
+    bytes: bytes,
+    decimal.Decimal: decimal.Decimal,
+}
+INSTEAD = "use a dataclass, msgspec.Struct, attrs or pydantic class, or dicts, lists and text"
 
 
 class Odd(ValueError):
@@ -125,32 +132,26 @@ class _Walk:
 
     def _scalar(self, value: Any) -> None:
         """Refuse a value without places of its own that JSON cannot carry."""
-        if isinstance(value, str):
-            _text(value, "is text that")
-        elif isinstance(value, float):
+        if isinstance(value, (str, PurePath)):
+            _text(str.__str__(value) if isinstance(value, str) else str(value), "is text that")
+        elif isinstance(value, (float, decimal.Decimal)):
             if not math.isfinite(value):
                 raise Odd(f"is {_spelled(value)}, which is no JSON; use None for no number")
-        elif isinstance(value, decimal.Decimal):
-            if not value.is_finite():
-                raise Odd(
-                    f"is Decimal({str(value)!r}), which is no JSON; use None for no number"
-                )
         elif isinstance(value, (_Real.moment, datetime.time)):
             offset = value.utcoffset()
             if offset is not None and offset % datetime.timedelta(minutes=1):
                 raise Odd(f"is off UTC by odd seconds ({offset}); use .astimezone(UTC)")
-        elif isinstance(value, PurePath):
-            _text(str(value), "is a path that")
-        elif isinstance(value, (set, frozenset)):
+        elif not isinstance(value, (int, *_SCALARS)):
+            self._refuse(value)
+
+    def _refuse(self, value: Any) -> None:
+        if isinstance(value, (set, frozenset)):
             raise Odd("is a set, whose order is not fixed; use sorted(...) to make it a list")
-        elif hasattr(value, "get_secret_value"):
-            raise Odd(
-                "is a secret, which pydantic would write as asterisks; keep it out of the log"
-            )
-        elif not (self._lenient or isinstance(value, (int, *_SCALARS)) or value is None):
-            raise Odd(
-                f"is of type {type(value).__qualname__}, which JSON cannot carry; {INSTEAD}"
-            )
+        if hasattr(value, "get_secret_value"):
+            raise Odd("is a secret, which would become asterisks; keep it out of the log")
+        if not self._lenient:
+            kind = type(value).__qualname__
+            raise Odd(f"is of type {kind}, which JSON cannot carry; {INSTEAD}")
 
 
 def lower(value: Any) -> Any:
@@ -162,9 +163,9 @@ def lower(value: Any) -> Any:
         return moment.replace(fold=value.fold)
     if isinstance(value, _Real.day):
         return _day(value)
-    for base in (str, int, float, bytes, decimal.Decimal):
+    for base, plain in _BASES.items():
         if isinstance(value, base):
-            return base.__str__(value) if base is str else base(value)
+            return plain(value)
     if is_model(type(value)):
         names = {} if _reads_by_name(type(value)) else {"by_alias": True}
         return value.model_dump(mode="json", round_trip=True, **names)
@@ -183,12 +184,14 @@ def lift(kind: Any, plain: Any) -> Any:
             return msgspec.convert(plain, true)
         if is_model(kind):
             names = {"by_alias": True, "by_name": True} if _reads_by_name(kind) else {}
-            return kind.model_validate_json(msgspec.json.encode(plain), **names)  # type: ignore[attr-defined]
+            model: Any = kind
+            return model.model_validate_json(msgspec.json.encode(plain), **names)
         if issubclass(kind, PurePath):
             return kind(msgspec.convert(plain, str))
         for base in (str, int, float):
             if issubclass(kind, base):
-                return kind(msgspec.convert(plain, base))
+                made: Any = kind
+                return made(msgspec.convert(plain, base))
     raise TypeError(
         f"`{getattr(kind, '__qualname__', kind)}` cannot be read from JSON; {INSTEAD}"
     )
@@ -249,7 +252,7 @@ def _text(value: str, what: str) -> None:
         ) from None
 
 
-def _spelled(value: float) -> str:
+def _spelled(value: float | decimal.Decimal) -> str:
     return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
 
 

@@ -36,6 +36,9 @@ _SHAPES: tuple[tuple[type, str], ...] = (
     (tuple, "array"),
     (set, "array"),
     (frozenset, "array"),
+    (type(None), "null"),
+    (collections.abc.Mapping, "object"),
+    (collections.abc.Collection, "array"),
 )
 _EITHER = "either"  # a Decimal reads text and numbers; of other classes nothing is known
 
@@ -87,26 +90,29 @@ def _is_open(annotation: Any) -> bool:
 
 def _shape(kind: type) -> str:
     """Give the JSON shape that a class takes."""
-    if kind is type(None):
-        return "null"
-    if issubclass(kind, Enum) or issubclass(kind, decimal.Decimal):
+    if issubclass(kind, (Enum, decimal.Decimal)) or _is_root_or_array(kind):
         return _EITHER
-    if issubclass(kind, msgspec.Struct):
-        return _EITHER if kind.__struct_config__.array_like else "record"
-    if dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__"):
+    if _is_record(kind):
         return "record"
-    if jsonable.is_model(kind):
-        return "record" if "root" not in getattr(kind, "model_fields", {}) else _EITHER
     if typing.is_typeddict(kind):
         return "object"
-    for base, shape in _SHAPES:
-        if issubclass(kind, base):
-            return shape
-    if kind in (collections.abc.Mapping, collections.abc.MutableMapping):
-        return "object"
-    if kind in (collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection):
-        return "array"
-    return _EITHER
+    return next((shape for base, shape in _SHAPES if issubclass(kind, base)), _EITHER)
+
+
+def _is_record(kind: type) -> bool:
+    return (
+        issubclass(kind, msgspec.Struct)
+        or dataclasses.is_dataclass(kind)
+        or hasattr(kind, "__attrs_attrs__")
+        or jsonable.is_model(kind)
+    )
+
+
+def _is_root_or_array(kind: type) -> bool:
+    """Tell whether a class of records is written as something else than an object."""
+    if issubclass(kind, msgspec.Struct):
+        return bool(kind.__struct_config__.array_like)
+    return jsonable.is_model(kind) and "root" in getattr(kind, "model_fields", {})
 
 
 def _items(annotation: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import operator
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -9,10 +10,21 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from engine.context import Context
 from engine.errors import DefinitionError
+from engine.jsonable import real_kind
 from engine.outcome import Failure, Outcome
 
 MISSING: Any = inspect.Parameter.empty
 Handed = Literal["context", "client", "async_client", "connection", "session", "failure"]
+_HANDED: dict[tuple[str, str], Handed] = {  # by top package and class
+    (Context.__module__.partition(".")[0], Context.__name__): "context",
+    (Failure.__module__.partition(".")[0], Failure.__name__): "failure",
+    ("httpx", "Client"): "client",
+    ("httpx", "AsyncClient"): "async_client",
+    ("sqlalchemy", "Connection"): "connection",
+    ("sqlalchemy", "AsyncConnection"): "connection",
+    ("sqlalchemy", "Session"): "session",
+    ("sqlalchemy", "AsyncSession"): "session",
+}
 _REFUSED = {
     inspect.Parameter.VAR_POSITIONAL: "takes `*{name}`",
     inspect.Parameter.VAR_KEYWORD: "takes `**{name}`",
@@ -86,49 +98,45 @@ def text(annotation: Any) -> str:
 
     Modules are left out: a class is the same whether its file was run or imported.
     """
+    if isinstance(annotation, (list, tuple)):  # the parameters of a Callable
+        return f"[{', '.join(text(a) for a in annotation)}]"
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is None:
+        return _plain_text(annotation)
+    if origin is Annotated:
+        return text(arguments[0])
+    if origin is Literal:
+        return f"Literal[{', '.join(repr(value) for value in arguments)}]"
+    if origin in (Union, types.UnionType):
+        return " | ".join(text(arm) for arm in arguments)
+    return f"{text(origin)}[{', '.join(text(a) for a in arguments)}]"
+
+
+def _plain_text(annotation: Any) -> str:
     if annotation is MISSING:
         return ""
     if annotation is None or annotation is type(None):
         return "None"
     if annotation is ...:
         return "..."
-    if isinstance(annotation, (list, tuple)):
-        return f"[{', '.join(text(a) for a in annotation)}]"
-    origin = get_origin(annotation)
-    if origin is None:
-        name = getattr(annotation, "__qualname__", None) or getattr(
-            annotation, "__name__", None
-        )
-        return (name or str(annotation).rpartition(".")[2]).rpartition("<locals>.")[2]
-    if origin is Annotated:
-        return text(get_args(annotation)[0])
-    if origin is Literal:
-        return f"Literal[{', '.join(repr(value) for value in get_args(annotation))}]"
-    arms = [text(argument) for argument in get_args(annotation)]
-    if origin in (Union, types.UnionType):
-        return " | ".join(arms)
-    return f"{text(origin)}[{', '.join(arms)}]"
+    name = getattr(annotation, "__qualname__", None) or getattr(annotation, "__name__", None)
+    return (name or str(annotation).rpartition(".")[2]).rpartition("<locals>.")[2]
 
 
 def real(annotation: Any) -> Any:
     """Give a type with freezegun's classes replaced by the real ones, at any depth."""
-    if getattr(annotation, "__module__", "") == "freezegun.api":
-        for base in getattr(annotation, "__mro__", ()):
-            if base.__module__ == "datetime":
-                return base
-        return annotation
     arguments = get_args(annotation)
-    if not arguments or get_origin(annotation) is Literal:
-        return annotation
-    true = tuple(real(a) if not isinstance(a, list) else a for a in arguments)
+    if not arguments:
+        return real_kind(annotation) if isinstance(annotation, type) else annotation
+    true = tuple(real(argument) for argument in arguments)
     if all(a is b for a, b in zip(true, arguments, strict=True)):
         return annotation
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType):
-        return functools.reduce(lambda a, b: a | b, true)
+        return functools.reduce(operator.or_, true)
     if origin is Annotated:
-        return Annotated[(true[0], *arguments[1:])]  # type: ignore[return-value]
-    return origin[true] if len(true) > 1 else origin[true[0]]
+        return Annotated.__class_getitem__((true[0], *arguments[1:]))
+    return origin[true] if origin else annotation
 
 
 def arms_of(annotation: Any) -> tuple[Any, ...]:
@@ -156,18 +164,10 @@ def _handed(annotation: Any) -> Handed | None:
     """Tell what the engine hands in for a type; libraries are known by name, not imported."""
     if not isinstance(annotation, type):
         return None
-    if issubclass(annotation, Context):
-        return "context"
-    if issubclass(annotation, Failure):
-        return "failure"
     for base in annotation.__mro__:
-        library = base.__module__.partition(".")[0]
-        if library == "httpx" and base.__name__ in ("Client", "AsyncClient"):
-            return "client" if base.__name__ == "Client" else "async_client"
-        if library == "sqlalchemy" and base.__name__.removeprefix("Async") == "Connection":
-            return "connection"
-        if library == "sqlalchemy" and base.__name__.removeprefix("Async") == "Session":
-            return "session"
+        known = _HANDED.get((base.__module__.partition(".")[0], base.__name__))
+        if known is not None:
+            return known
     return None
 
 
@@ -179,15 +179,17 @@ def innermost(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _hints(fn: Callable[..., Any], who: str, names: Mapping[str, Any] | None) -> dict[str, Any]:
-    bare = innermost(fn)
-    if not hasattr(bare, "__annotations__") or isinstance(bare, type):
-        bare = bare.__init__ if isinstance(bare, type) else type(bare).__call__  # type: ignore[misc]
+    bare: Any = innermost(fn)
+    if isinstance(bare, type):
+        bare = getattr(bare, "__init__")  # noqa: B009 - mypy: unsound on an instance, this is none
+    elif not hasattr(bare, "__annotations__"):
+        bare = type(bare).__call__
     local = {**_closure(bare), **names} if names else _closure(bare)
     try:
         hints = typing.get_type_hints(bare, localns=local or None, include_extras=True)
     except NameError as error:
         raise DefinitionError(
-            f"{who}: {_culprit(bare, str(error.name))} names {error.name!r}, which cannot be found;"
+            f"{who}: {_culprit(bare, str(error.name))} names {error.name!r}, which is unknown;"
             " define it at the top of its module, and import it outside `if TYPE_CHECKING:`"
         ) from error
     except (TypeError, SyntaxError, AttributeError) as error:

@@ -272,17 +272,17 @@ def _lifted(
     found = getattr(under, "retry", None)
     if not isinstance(found, tenacity.BaseRetrying):
         return under, retry
-    where = where_of(under)
+    where, name = where_of(under), signature.name_of(under)
     module = getattr(under, "__globals__", {}).get("__name__", "")
     if module.partition(".")[0] != "tenacity":  # functools.wraps copies `.retry` upwards
         raise DefinitionError(
-            f"another decorator stands between @step and @retry of {signature.name_of(under)!r}:"
+            f"another decorator stands between @step and @retry of {name!r}:"
             " the policy would run inside the step; put @step directly over @retry",
             where=where,
         )
     if retry is not None:
         raise DefinitionError(
-            f"{signature.name_of(under)!r} has two policies, @retry and step(retry=...); keep one",
+            f"{name!r} has two policies, @retry and step(retry=...); keep one",
             where=where,
         )
     return under.__wrapped__, found  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Values on their way through the log: strict JSON by msgspec, and a walk for what it lets pass.
+"""Values on their way through the log: strict JSON by msgspec, and a walk for what it passes.
 
 msgspec writes NaN as null, turns keys into text and sets into lists, and tells nobody. So each
 value is looked at before it is encoded. Small plain values take a short path that only looks;
@@ -140,7 +140,7 @@ class _Reader:
         return self._arms[-1].read(raw) if self._arms else self._decoder.decode(raw)
 
     def _do_otherwise(self, annotation: Any, error: TypeError) -> None:
-        """Read what msgspec has no decoder for: enums of mixed values, unions like `str | Path`.
+        """Read what msgspec has no decoder for: mixed enums, unions like `str | Path`.
 
         Two records would each fit the other's JSON: a union of them stays refused.
         """

@@ -47,8 +47,8 @@ class Workflow:
 
         Args:
             name: Its name.
-            steps: Steps, Signals and Timers; of a machine the steps that states are named after,
-                and Signals that declare what a trigger carries.
+            steps: Steps, Signals and Timers; of a machine the steps that states are named
+                after, and Signals that declare what a trigger carries.
             states: Of a machine, in the dialect of `transitions`.
             transitions: Of a machine, in the same dialect.
             initial: The machine's first state.

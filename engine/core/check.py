@@ -6,10 +6,11 @@ what names and edges alone can tell.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from engine.core.define import Definition, Node
 from engine.core.finding import Finding, near
+from engine.core.machine import ABSENT
 from engine.core.plan import upstreams
 from engine.core.slips import check_slips
 from engine.core.table import check_machine
@@ -35,35 +36,39 @@ def check(definition: Definition) -> tuple[Finding, ...]:
 def _names(definition: Definition) -> Iterator[Finding]:
     if not _WORKFLOW_NAME.fullmatch(definition.name):
         yield Finding(
-            "name",
-            f"the workflow's name {definition.name!r} is no name; use letters, digits, _ . -",
+            "name", f"{definition.name!r} is no name for a workflow; use letters, digits, _ . -"
         )
     if not definition.nodes and not definition.is_machine:
         yield Finding("empty", "there are neither steps nor states; give steps=[...]")
-    for name, times in Counter(node.name for node in definition.nodes).items():
-        if times > 1:
-            yield Finding("duplicate", f"{times} steps are named {name!r}; give name=", name)
-        if name in _RESERVED:
-            yield Finding("reserved", f"the name {name!r} is the run's own; give name=", name)
-        elif not _NAME.fullmatch(name):
+    yield from _repeated("steps", (node.name for node in definition.nodes), "give name=")
+    yield from _repeated("states", (state.name for state in definition.states), "keep one")
+    yield from _repeated(
+        "different guards",
+        (guard.name for guard in definition.guards),
+        "a guard is known by its name: write each as a def of its own name",
+    )
+    yield from _repeated(
+        "different circuit breakers",
+        (breaker.name for breaker in definition.breakers),
+        "use one object for all steps, or other names",
+    )
+    for node in definition.nodes:
+        if node.name in _RESERVED:
             yield Finding(
-                "name",
-                f"{name!r} is no name for a step; give name= of letters, digits, _ . -",
-                name,
+                "reserved", f"the name {node.name!r} is the run's own; give name=", node.name
             )
-    for name, times in Counter(state.name for state in definition.states).items():
+        elif not _NAME.fullmatch(node.name):
+            message = f"{node.name!r} is no name for a step; give name=, of letters and digits"
+            yield Finding("name", message, node.name)
+    for state in definition.states:
+        if not state.name.strip() or not state.name.isprintable() or state.name == ABSENT:
+            yield Finding("name", f"{state.name!r} is no name for a state", state.name)
+
+
+def _repeated(what: str, names: Iterable[str], instead: str) -> Iterator[Finding]:
+    for name, times in Counter(names).items():
         if times > 1:
-            yield Finding("duplicate", f"{times} states are named {name!r}", name)
-        if not name.strip() or not name.isprintable() or name == "–":
-            yield Finding("name", f"{name!r} is no name for a state", name)
-    for name, times in Counter(guard.name for guard in definition.guards).items():
-        if times > 1:
-            yield Finding(
-                "guard",
-                f"{times} different guards are named {name!r}, and a guard is known by its name;"
-                " write each as a def of its own name",
-                name,
-            )
+            yield Finding("duplicate", f"{times} {what} are named {name!r}; {instead}", name)
 
 
 def _options(definition: Definition) -> Iterator[Finding]:
@@ -79,19 +84,12 @@ def _options(definition: Definition) -> Iterator[Finding]:
                 f" write one under @{node.name}.fallback",
                 node.name,
             )
-    for name, times in Counter(breaker.name for breaker in definition.breakers).items():
-        if times > 1:
-            yield Finding(
-                "breaker",
-                f"{times} different circuit breakers are named {name!r}; use one object, or names",
-                name,
-            )
 
 
 def _bad_option(node: Node, option: str, value: object, known: tuple[str, ...]) -> Finding:
     return Finding(
         "option",
-        f"step {node.name!r} has {option}={value!r}; write one of {', '.join(map(repr, known))}",
+        f"step {node.name!r} has {option}={value!r}; write one of {known}",
         node.name,
     )
 

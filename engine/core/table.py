@@ -112,7 +112,7 @@ def _dead_ends(definition: Definition, states: set[str]) -> Iterator[Finding]:
         elif not out.get(node.name, set()) - {"error"}:
             yield Finding(
                 "dead-end",
-                f"state {node.name!r} is a dead end: its work ends in `done`, and neither `done`"
+                f"state {node.name!r} is a dead end: its work ends in `done`, and neither that"
                 " nor a signal has an edge there; add a transition",
                 node.name,
             )
