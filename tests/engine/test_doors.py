@@ -137,7 +137,7 @@ def test_a_refused_start_writes_nothing(log: Any) -> None:
 
 
 def test_a_start_key_that_is_taken_is_adopted(log: Any) -> None:
-    """If somebody started a run under the firing's start key, the firing counts for that run."""
+    """If somebody has started a run under the start key, the firing counts for that run."""
     engine = PaperEngine(log)
     other = TriggerDoor(engine, Bell(name="other"))
     door = door_of(engine)
@@ -210,7 +210,10 @@ def test_declines_are_coalesced(log: Any) -> None:
     told = engine.told(Bell())[1:]
     assert told == [
         ("trigger.declined", {"reason": "bad input", "key": "a", "facts": {"path": "/x"}}),
-        ("trigger.declined", {"reason": "bad input", "key": "b", "count": 4, "facts": {"count": 4}}),
+        (
+            "trigger.declined",
+            {"reason": "bad input", "key": "b", "count": 4, "facts": {"count": 4}},
+        ),
     ]
     assert door.state().declined == 5
     assert log.find("trigger:bell", "a") is None

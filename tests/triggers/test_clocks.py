@@ -193,7 +193,7 @@ def test_what_cannot_start_is_declined_and_the_next_slot_goes_on(engine: PaperEn
 
 
 def test_interval_fires_one_interval_after_the_arming(engine: PaperEngine) -> None:
-    """Every 90 minutes from 00:10: 01:40, 03:10; a restart keeps the beat; the rest is missed."""
+    """Every 90 minutes from 00:10: 01:40, 03:10; a restart keeps the beat."""
     with freeze_time("2026-01-01 00:10") as frozen:
         trigger = IntervalTrigger(datetime.timedelta(minutes=90), WITH_SLOT)
         assert trigger.name == "interval:5400s:nightly"
@@ -307,7 +307,7 @@ def test_check_holds_the_name_of_a_workflow_against_the_engine() -> None:
     ],
 )
 def test_the_obvious_input(engine: PaperEngine, takes: Any, gets: dict[str, str]) -> None:
-    """One required input gets the slot, else the only one, else the one called so, else none."""
+    """One required input gets the slot, else the only one, else `slot` itself, else none."""
     with freeze_time("2026-01-01 00:30") as frozen:
         trigger = CronTrigger("0 * * * *", takes)
         door = engine.door(trigger)

@@ -132,6 +132,6 @@ def test_a_year_of_seconds_is_counted_at_once() -> None:
 
 @pytest.mark.parametrize("text", ["", "nonsense", "61 * * * *", "* * * *", "0 0 30 2 *"])
 def test_what_is_no_cron_text_is_refused(text: str) -> None:
-    """A text that cron does not know, or that can never come, raises when the schedule is made."""
-    with pytest.raises(ValueError, match="."):
+    """A text that cron does not know, or that can never come, raises when it is made."""
+    with pytest.raises(ValueError, match=r"\S"):
         Cron(text, UTC)

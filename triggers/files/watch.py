@@ -7,6 +7,7 @@ real time: it is patience about the world outside, and decides nothing that is r
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -112,6 +113,11 @@ class Watch:
     def _begin_observer(self) -> None:
         from watchdog import events  # noqa: PLC0415 - only an open watch loads it
         from watchdog.observers import Observer  # noqa: PLC0415
+
+        if self._is_deep:
+            # watchdog 7.1 may add a new folder twice and warns of it in its own reading thread,
+            # which ends there if the host has made warnings errors (`-W error`).
+            warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
 
         class Hints(events.FileSystemEventHandler):
             """Hands each event on; one that raises would end watchdog's thread for good."""

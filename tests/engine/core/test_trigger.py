@@ -96,7 +96,7 @@ def test_a_slot_fires_once_and_in_order() -> None:
 
 
 def test_a_decline_that_repeats_stays_quiet() -> None:
-    """Reason, key and count as last time write nothing; another key does, and so does `paused`."""
+    """Reason, key and count as last time write nothing; another key does, paused too."""
     state = armed()
     take(state, core.decline(state, "a", "why", {}, None))
     assert core.decline(state, "a", "why", {}, None) is None
