@@ -84,7 +84,10 @@ def _owed(run: Run, plan: Plan, facts: Facts) -> list[Fact] | Question:
         if moved:
             return moved
     for name in run.lost:
-        return start_step(run, plan, name, facts)
+        started = start_step(run, plan, name, facts)
+        if started:
+            return started
+        break
     for name, due in run.retrying.items():
         if due <= facts.now:
             started = start_step(run, plan, name, facts)

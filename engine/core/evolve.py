@@ -270,6 +270,7 @@ def _step_skipped(
     run.ready.pop(subject, None)
     run.retrying.pop(subject, None)
     run.parked.pop(subject, None)
+    run.lost.pop(subject, None)
     run.steps[subject].reason = data.reason
     if plan.definition.is_machine:
         _owe_trigger(run, plan, "done", version)

@@ -39,7 +39,7 @@ RUN_NOTES = ("run.rewound", "run.forked", "run.redefined")  # in whatever status
 STEP: tuple[Row, ...] = (
     ("step.started", ("blocked", "retrying", "parked", "lost"), ("running",)),
     ("step.succeeded", ("running",), ("succeeded",)),
-    ("step.skipped", ("blocked", "retrying"), ("skipped",)),
+    ("step.skipped", ("blocked", "retrying", "parked", "lost"), ("skipped",)),
     ("step.failed", ("running",), ("retrying", "failed")),
     ("step.parked", ("blocked", "retrying", "lost"), ("parked",)),
     ("step.lost", ("running",), ("lost",)),
