@@ -123,8 +123,8 @@ def lift(policy: tenacity.BaseRetrying, fn: Callable[..., Any] | None = None) ->
         )
     if policy.sleep not in (_own_sleep(type(policy)), nap.sleep):
         raise DefinitionError(
-            "a `sleep=` of its own is never called: each wait is a durable timer, and tests move"
-            " the clock; leave it out, or write a fallback"
+            "a `sleep=` of its own is never called: each wait is a durable timer, and tests"
+            " move the clock; leave it out, or write a fallback"
         )
     return Lifted(policy, fn)
 

@@ -184,7 +184,9 @@ def _hints(fn: Callable[..., Any], who: str, names: Mapping[str, Any] | None) ->
         bare = getattr(bare, "__init__")  # noqa: B009 - mypy: unsound on an instance, this is none
     elif not hasattr(bare, "__annotations__"):
         bare = type(bare).__call__
-    local = {**_closure(bare), **names} if names else _closure(bare)
+    local = _closure(bare)
+    if names and "<locals>" in getattr(bare, "__qualname__", ""):
+        local = {**names, **local}
     try:
         hints = typing.get_type_hints(bare, localns=local or None, include_extras=True)
     except NameError as error:
