@@ -1,12 +1,11 @@
 """A workflow as a picture in text: Mermaid for pages, DOT for Graphviz. Pure.
 
-A pipeline shows its inputs, steps, signals and timers with the values that flow between them; a
-machine its states with their transitions, guards and timeouts. Names are never used as ids: they
-may hold anything.
+A pipeline shows its inputs, steps, signals and timers with the values that flow between them;
+a machine its states with their transitions, guards and timeouts. Names are never used as ids:
+they may hold anything.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from typing import NamedTuple
 
 from engine.core.define import Delay, Edge, Node, Param
@@ -140,8 +139,7 @@ def _mermaid_machine(plan: Plan) -> list[str]:
     ids = _ids(plan)
     lines = ["stateDiagram-v2", "direction LR"]
     lines += [f'state "{_mermaid_text(name)}" as {i}' for name, i in ids.items()]
-    if plan.definition.initial in ids:
-        lines.append(f"[*] --> {ids[plan.definition.initial]}")
+    lines += [f"[*] --> {ids[name]}" for name in ids if name == plan.definition.initial]
     for edge in plan.definition.edges:
         dest = edge.source if edge.dest is None else edge.dest
         label = _mermaid_text(_edge_label(plan, edge))
@@ -163,9 +161,9 @@ def _dot_machine(plan: Plan, ids: Mapping[str, str]) -> Iterator[tuple[str, str]
     for name, identity in ids.items():
         rings = ", peripheries=2" if name in plan.finals else ""
         yield identity, f"{identity} [label={_dot_text(name)}{rings}];"
-    if plan.definition.initial in ids:
-        yield "", 'start [label="", shape=point];'
-        yield "", f"start -> {ids[plan.definition.initial]};"
+        if name == plan.definition.initial:
+            yield "", 'start [label="", shape=point];'
+            yield "", f"start -> {identity};"
     for edge in plan.definition.edges:
         dest = edge.source if edge.dest is None else edge.dest
         label = _dot_text(_edge_label(plan, edge))
@@ -213,8 +211,18 @@ def _edge_label(plan: Plan, edge: Edge) -> str:
 
 def _delay_words(delay: Delay) -> str:
     if delay.us is not None:
-        return f"after {timedelta(microseconds=delay.us)}"
+        return f"after {_duration_words(delay.us)}"
     return "at a time" if delay.at is not None else "when due"
+
+
+def _duration_words(us: int) -> str:
+    """Give a duration as people say it: "2 d", "1 h 30 min", "0.5 s"."""
+    seconds, words = us / 1_000_000, []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            words.append(f"{int(seconds // size)} {unit}")
+            seconds %= size
+    return " ".join([*words, f"{seconds:g} s"] if seconds or not words else words)
 
 
 def _mermaid_text(name: str) -> str:
