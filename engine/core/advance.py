@@ -61,8 +61,8 @@ def _failed(run: Run) -> Fact:
 
 def _timers(run: Run, plan: Plan, facts: Facts) -> list[Fact]:
     """Fire the earliest timer that is due; equal ones in the order they were set."""
-    if not run.timers:
-        return []
+    if not run.timers or run.pending is not None or run.inbox:
+        return []  # what came before is answered first
     name = min(run.timers, key=run.timers.__getitem__)
     due = run.timers[name]
     if due > facts.now:
@@ -224,8 +224,7 @@ def _machine(run: Run, plan: Plan, facts: Facts) -> list[Fact] | Question:
     for version, name in run.inbox.items():
         if pending is not None and pending[1] < version:
             break
-        if (run.place, name) in plan.edges or name not in plan.definition.defer:
-            return Question("guards", name, version)
+        return Question("guards", name, version)
     if pending is not None:
         return Question("guards", *pending)
     return []

@@ -315,7 +315,7 @@ def _tell_machine(
     edges = plan.edges.get((place, command.name), ())
     deferred = command.name in plan.definition.defer
     known = deferred or any(trigger == command.name for _, trigger in plan.edges)
-    busy = bool(run.inbox and not _all_deferred(run, plan)) or run.status != "running"
+    busy = bool(run.inbox) or run.status != "running"
     busy = busy or run.place is None or run.pending is not None
     if known and (
         busy or (edges and edges[0].conditions + edges[0].unless) or (deferred and not edges)
@@ -332,11 +332,6 @@ def _tell_machine(
         return Refusal("signal", reason, (refused,))
     return _move(run, plan, command.name, edges[0].dest, facts, by=command.by or "signal",
                  value=command.value, key=command.key)  # fmt: skip
-
-
-def _all_deferred(run: Run, plan: Plan) -> bool:
-    """Tell whether every signal that lies unanswered waits for a later state."""
-    return all((run.place, name) not in plan.edges for name in run.inbox.values())
 
 
 # Steering.

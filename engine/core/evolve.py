@@ -164,18 +164,26 @@ def _run_retried(
         _begin(run, plan)
         return
     if plan.definition.is_machine:
-        if failing == "" and run.pending is not None:
-            return  # a guard raised: it is asked again
-        here = run.steps.get(run.place or "")
-        if run.place is not None and here is not None and here.state in _RENEWED:
-            run.pending = None
-            _renew(run, run.place, here)
+        _retry_machine(run, asks_again=failing == "")
         return
     for name, step in run.steps.items():
         if step.state in _RENEWED and not (step.state == "failed" and name in plan.survivable):
             if step.state == "failed":
                 run.open += 1
             _renew(run, name, step)
+
+
+def _retry_machine(run: Run, *, asks_again: bool) -> None:
+    """Do the state's work anew; `asks_again`: a guard raised, what it judged stands."""
+    here = run.steps.get(run.place or "")
+    if run.place is None or here is None or here.state not in _RENEWED:
+        return
+    if asks_again and here.state == "failed":
+        return
+    owed = {**({run.pending[1]: run.pending[0]} if run.pending else {}), **run.later}
+    run.later = {v: name for v, name in owed.items() if name not in ("done", "error")}
+    _answered(run)
+    _renew(run, run.place, here)
 
 
 _RENEWED = frozenset({"failed", "cancelled", "quarantined", "lost"})
@@ -192,7 +200,9 @@ def _run_redefined(
     run: Run, plan: Plan, version: int, _: str, dest: str, data: Any, at: int
 ) -> None:
     run.definition = data.definition
-    if run.begun and not plan.definition.is_machine:
+    if plan.definition.is_machine:
+        _sort_signals(run, plan)
+    elif run.begun:
         rejoin(run, plan)
 
 
@@ -260,8 +270,29 @@ def _step_succeeded(
 
 def _owe_trigger(run: Run, plan: Plan, trigger: str, version: int) -> None:
     """A trigger that no edge of the state knows is owed nothing: the state waits for a signal."""
-    if (run.place, trigger) in plan.edges:
+    if (run.place, trigger) not in plan.edges:
+        return
+    if run.pending is None:
         run.pending = (trigger, version)
+    else:
+        run.later[version] = trigger
+
+
+def _answered(run: Run) -> None:
+    """Turn to the trigger that is owed next."""
+    version = next(iter(run.later), None)
+    run.pending = None if version is None else (run.later.pop(version), version)
+
+
+def _sort_signals(run: Run, plan: Plan) -> None:
+    """Keep the deferred signals that the present state does not take out of the inbox."""
+    if not plan.definition.defer or not (run.inbox or run.deferred):
+        return
+    unanswered = dict(sorted({**run.inbox, **run.deferred}.items()))
+    run.inbox, run.deferred = {}, {}
+    for version, name in unanswered.items():
+        kept = name in plan.definition.defer and (run.place, name) not in plan.edges
+        (run.deferred if kept else run.inbox)[version] = name
 
 
 def _step_skipped(
@@ -293,7 +324,7 @@ def _step_failed(
         return
     if plan.definition.is_machine:
         _owe_trigger(run, plan, "error", version)
-        if run.pending is None:
+        if (run.place, "error") not in plan.edges:
             run.failing, run.failure = subject, version
         return
     run.open -= 1
@@ -358,11 +389,13 @@ def _machine_moved(
         run.keys[f"{subject}\0{data.key}"] = None
     run.triggers[subject] = data.payload_at or version
     stays = data.visit == 0
-    if not stays or (run.pending is not None and run.pending[0] == subject):
-        run.pending = None
     if stays:
+        if data.payload_at is None and run.pending is not None and run.pending[0] == subject:
+            _answered(run)
         return
+    run.pending, run.later = None, {}
     run.place = dest
+    _sort_signals(run, plan)
     run.visits[dest] = data.visit
     run.ready.pop(source, None)
     run.begins.pop(source, None)
@@ -383,6 +416,7 @@ def _signal_received(
         run.keys[f"{subject}\0{data.key}"] = None
     if plan.definition.is_machine:
         run.inbox[version] = subject
+        _sort_signals(run, plan)
         return
     run.signals[subject] = "received"
     run.outputs[subject] = version
@@ -398,8 +432,9 @@ def _signal_refused(
 ) -> None:
     if data.received is not None:
         run.inbox.pop(data.received, None)
+        run.deferred.pop(data.received, None)
     elif run.pending is not None and run.pending[0] == subject and data.by == "engine":
-        run.pending = None
+        _answered(run)
 
 
 def _signal_timed_out(

@@ -73,9 +73,9 @@ class Run(msgspec.Struct):
     signals: dict[str, str] = {}  # "received" or "timed_out"
     keys: dict[str, None] = {}  # "name\0key" of signals that counted
     inbox: dict[int, str] = {}  # machines: version -> signal received, not answered yet
-    pending: tuple[str, int] | None = (
-        None  # machines: (trigger, version) owed: done, error, ...
-    )
+    deferred: dict[int, str] = {}  # machines: the same, kept for a later state
+    pending: tuple[str, int] | None = None  # machines: (trigger, version) owed: done, error, …
+    later: dict[int, str] = {}  # machines: version -> trigger owed once `pending` is answered
 
     place: str | None = None  # machines: the present state
     visits: dict[str, int] = {}
