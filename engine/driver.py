@@ -104,15 +104,35 @@ class Driver:
             self._give_back(flight)
             return None
         if not turn.kept_slot:
-            self._give_back(flight)
             self.launch(turn.flights)
-            return None
+            turn = self._adopt(flight)
+            if turn is None:
+                self._give_back(flight)
+                return None
         first, *rest = turn.flights
         self.launch(rest)
         if self.inline is not None:
             self.inline.append(first)
             return None
         return first
+
+    def _adopt(self, flight: Flight) -> Turn | None:
+        """Let a run that found no slot have the one of a flight that has ended."""
+        while self.hungry and self.inline is None and not flight.slot[0] and not self.stopping:
+            try:
+                hold = self.hungry.pop(next(iter(self.hungry)))
+            except (KeyError, StopIteration, RuntimeError):  # another thread was faster
+                return None
+            try:
+                turn = self.turn(hold, own=flight)
+            except LogError:
+                self.hungry[hold.run.id] = hold
+                return None
+            if turn is not None:
+                if turn.kept_slot:
+                    return turn
+                self.launch(turn.flights)
+        return None
 
     def _give_back(self, flight: Flight) -> None:
         is_async, suspect = flight.slot
@@ -167,9 +187,9 @@ class Driver:
     def feed_hungry(self) -> None:
         """Take turns on runs that owe a start, as long as slots are free."""
         while self.hungry and self.crew.free and not self.stopping:
-            run_id = next(iter(self.hungry))
-            hold = self.hungry.pop(run_id, None)
-            if hold is None:
+            try:
+                hold = self.hungry.pop(next(iter(self.hungry)))
+            except (KeyError, StopIteration, RuntimeError):  # another thread was faster
                 continue
             turn = self.turn(hold)
             if turn is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import values
 from engine.core.events import DECODERS, RunEnded
-from engine.core.run import display_status
+from engine.core.run import ENDED, display_status
 from engine.errors import ResultTimeout, RunCancelled, RunFailed
 from engine.repository import Hold
 from eventstore import Event, clock
@@ -111,20 +111,17 @@ class Run:
         with engine.waiter(self.id) as ended:
             hold = self._hold()
             pause = POLL[0]
-            seen = engine.log.changed()
             while not hold.run.is_ended:
-                left = None if until is None else until - clock.real_seconds()
-                if left is not None and left <= 0:
-                    raise ResultTimeout(
-                        self.id, display_status(hold.run), timeout or 0, engine.why_idle()
-                    )
-                slept = min(pause, left) if left is not None else pause
-                if ended.wait(slept):
+                left = 3600.0 if until is None else until - clock.real_seconds()
+                if left <= 0:
+                    status = self.status
+                    raise ResultTimeout(self.id, status, timeout or 0, engine.why_idle())
+                # An open engine hears of every end; else another process has to be asked.
+                if ended.wait(min(left, 1.0 if engine.is_open else pause)):
                     return ended.hold or self._hold()
                 pause = min(pause * 1.5, POLL[1])
-                changed = engine.log.changed()
-                if changed != seen or pause >= POLL[1]:
-                    seen = changed
+                head = engine.log.head(self.id)
+                if head is None or head.status in ENDED:
                     hold = self._hold()
             return hold
 

@@ -215,8 +215,8 @@ class Background:
         thread.start()
 
     def _freed(self) -> None:
-        if self.driver.hungry:
-            self.poke()
+        if self.driver.hungry and self._listener is not None:
+            self._listener.poke()
 
     def poke(self) -> None:
         """Let the worker look at once."""
@@ -294,7 +294,7 @@ class Background:
             claimed = worker.claim(driver, room)
             if claimed >= room:
                 self._dirty = True
-        if self.watched is not None:
+        if is_round and self.watched is not None:
             self.watched()
         dues = [worker.log.next_due(kinds=("run", "breaker")), trigger_due]
         dues += [next_due(hold.run) for hold in list(driver.holds.values())]
