@@ -168,10 +168,11 @@ def decline(
 ) -> Move | None:
     """Record that a firing, or `facts["count"]` of them, started nothing. *Pure.*
 
-    None if that is what was said last for this reason, or the slot is settled already.
+    None if that is what was said last for this reason, if the slot is settled already, or if
+    the trigger has failed, which says enough.
     """
     count = int(facts.get("count", 1))
-    if state.said.get(reason) == (key, count):
+    if state.state not in ("armed", "paused") or state.said.get(reason) == (key, count):
         return None
     if slot is not None and slot <= state.watermark:
         return None

@@ -16,7 +16,7 @@ UTC = datetime.UTC
 YEAR = 365 * 24 * 3600 * clock.SECOND
 ZONES = ("Europe/Paris", "America/New_York", "Australia/Lord_Howe")
 TEXTS = (
-    "30 6 * * *", "30 1 * * *", "30 2 * * *", "*/20 * * * *", "15 */6 * * 1-5", "0 0 1 * *",
+    "30 6 * * *", "30 1 * * *", "30 2 * * *", "*/20 1-3 * * *", "15 */6 * * 1-5", "0 0 1 * *",
     "0 12 * * 5L",
 )  # fmt: skip
 

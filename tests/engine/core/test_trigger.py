@@ -80,6 +80,7 @@ def test_a_paused_trigger_is_not_armed_and_a_failed_one_is() -> None:
     assert core.resume(state, 400, by="ann") is None
     take(state, core.fail(state, "gone"))
     assert core.fail(state, "gone") is None
+    assert core.decline(state, "k", "why", {}, None) is None
     take(state, core.arm(state, "r1", 500))
     assert state.is_open("r1")
 
