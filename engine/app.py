@@ -8,15 +8,16 @@ or `run_until_idle`.
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Self
 
 from engine import doors, history
+from engine.background import Background
 from engine.breakers import BreakerStore, CircuitBreaker, SharedBreaker
 from engine.core import commands as c
 from engine.core.decide import Refusal
-from engine.core.run import ENDED, next_due
+from engine.core.run import next_due
 from engine.driver import Driver
 from engine.errors import (
     CommandRefused,
@@ -27,24 +28,20 @@ from engine.errors import (
     StorageError,
 )
 from engine.flights import Crew
+from engine.listening import Listening
 from engine.perform import Performer
 from engine.playhead import Playhead
 from engine.repository import Hold, KnownWorkflow, Repository
+from engine.ring import Turn
 from engine.runs import Run
 from engine.starting import Starting
 from engine.triggering import Trigger
-from engine.turns import Turn, Turns
-from engine.worker import ASYNC_SLOTS, Background, Worker
+from engine.turns import Turns
+from engine.worker import ASYNC_SLOTS, Worker
 from eventstore import Head, NewEvent, clock, open_log
 from eventstore.errors import LogError
 
 MAX_VALUE = 16 * 2**20  # bytes
-
-
-class Ended(threading.Event):
-    """Set when a run ends; carries the folded run if it ended in this process."""
-
-    hold: Hold | None = None
 
 
 class Engine:
@@ -109,11 +106,12 @@ class Engine:
         """Join the parts; nothing is opened."""
         self.repository = Repository(self.log, self.workflows)
         self.breakers = BreakerStore(self.log)
-        self._progress: list[Callable[[str, str, float, str], None]] = []
-        self._watchers: list[Callable[[str, list[NewEvent]], None]] = []
-        self._ended: dict[str, list[tuple[Ended, Callable[[], None] | None]]] = {}
-        self._ended_lock = threading.Lock()
-        performer = Performer(self.repository, max_value=self.max_value, on_progress=self._told)
+        self.listening = Listening(self.log)
+        self.observe = self.listening.observe
+        self.observe_progress = self.listening.observe_progress
+        performer = Performer(
+            self.repository, max_value=self.max_value, on_progress=self.listening.told
+        )
         self.turns = Turns(self.repository, self.breakers, performer, clock.new_id())
         self.turns.on_appended.append(self._appended)
         self.worker = Worker(
@@ -339,7 +337,7 @@ class Engine:
             crew = Crew(self.threads, "playhead", async_slots=ASYNC_SLOTS)
             driver = self._driver(crew)
             background = Background(self.worker, driver, self.poll_triggers, self.grace)
-            background.watched = self._look_for_ends
+            background.watched = self.listening.look_for_ends
             background.open()
             self._background = background
             for name, trigger in self.triggers.items():
@@ -368,11 +366,7 @@ class Engine:
         else:
             with contextlib.suppress(LogError):
                 self.worker.leave()
-        with self._ended_lock:
-            waiting = [item for items in self._ended.values() for item in items]
-        for _, tell in waiting:
-            if tell is not None:
-                tell()
+        self.listening.let_go()
         self.log.close()
 
     def serve(self) -> int:
@@ -418,70 +412,14 @@ class Engine:
             " or `playhead serve` in another process"
         )
 
-    # Listening.
-
-    def observe(self, watcher: Callable[[str, list[NewEvent]], None]) -> Callable[[], None]:
-        """Call `watcher(run_id, events)` after each append of this process; gives its end."""
-        self._watchers.append(watcher)
-        return lambda: self._watchers.remove(watcher)
-
-    def observe_progress(
-        self, watcher: Callable[[str, str, float, str], None]
-    ) -> Callable[[], None]:
-        """Call `watcher(run_id, step, fraction, text)` when a step tells its progress."""
-        self._progress.append(watcher)
-        return lambda: self._progress.remove(watcher)
-
-    @contextlib.contextmanager
-    def waiter(self, run_id: str, tell: Callable[[], None] | None = None) -> Iterator[Ended]:
-        """Be told when a run ends, in this process at once."""
-        item = (Ended(), tell)
-        with self._ended_lock:
-            self._ended.setdefault(run_id, []).append(item)
-        try:
-            yield item[0]
-        finally:
-            with self._ended_lock:
-                items = self._ended[run_id]
-                items.remove(item)
-                if not items:
-                    del self._ended[run_id]
+    # Parts.
 
     def _appended(self, hold: Hold, events: list[NewEvent]) -> None:
-        if hold.run.is_ended:
-            self._tell_ended(hold.run.id, hold)
-        elif self._background is not None and not hold.is_owned:
+        if self._background is not None and not hold.is_owned and not hold.run.is_ended:
             due = next_due(hold.run)
             if due is not None:
                 self._background.expect(due)
-        for watcher in list(self._watchers):
-            watcher(hold.run.id, events)
-
-    def _tell_ended(self, run_id: str, hold: Hold | None) -> None:
-        if run_id not in self._ended:
-            return
-        with self._ended_lock:
-            items = list(self._ended.get(run_id, ()))
-        for ended, tell in items:
-            ended.hold = hold
-            ended.set()
-            if tell is not None:
-                tell()
-
-    def _look_for_ends(self) -> None:
-        """Find ends that other processes wrote, for who waits here."""
-        with self._ended_lock:
-            waited = list(self._ended)
-        for run_id in waited:
-            head = self.log.head(run_id)
-            if head is not None and head.status in ENDED:
-                self._tell_ended(run_id, None)
-
-    def _told(self, run_id: str, step: str, fraction: float, text: str) -> None:
-        for watcher in list(self._progress):
-            watcher(run_id, step, fraction, text)
-
-    # Parts.
+        self.listening.appended(hold, events)
 
     def _live_driver(self) -> Driver | None:
         return self._background.driver if self._background is not None else None

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from engine.core import commands as c
 from engine.errors import StorageError
 from engine.flights import Crew, Flight
-from engine.perform import EngineLoop
+from engine.loops import EngineLoop
 from engine.repository import Hold
-from engine.turns import Lost, Turn, Turns
+from engine.ring import Turn
+from engine.turns import Lost, Turns
 from eventstore import clock
 from eventstore.errors import LogError
 

@@ -6,36 +6,29 @@ exception of the user's passes this room, but for an interrupt in the caller's o
 
 import asyncio
 import contextlib
-import logging
+import threading
 import traceback as tracebacks
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine import http, values
-from engine.calls import Bound, Call, Work
-from engine.context import Context
+from engine import values
+from engine.arguments import Arguments, InputMissing, OnProgress
+from engine.calls import Call, Work
 from engine.core import commands as c
 from engine.core.advance import Question
-from engine.core.events import DECODERS, ErrorDoc
-from engine.core.run import Run, StepState, idempotency_key
+from engine.core.events import ErrorDoc
+from engine.core.run import Run, StepState
 from engine.errors import CircuitOpenError, PlayheadError, ValueRefused
 from engine.flights import Flight
-from engine.outcome import Failure, Outcome
+from engine.loops import run_here, watch
 from engine.repository import Hold, Repository
 from eventstore import clock
 
-log = logging.getLogger("playhead.step")
 TRACEBACK_LIMIT = 16_384  # characters of a traceback that are recorded
-_OMIT = object()  # hand nothing over: Python's own default applies
 
 
 class StepTimeout(PlayheadError, TimeoutError):
     """An attempt took longer than its step's `timeout`."""
-
-
-class InputMissing(PlayheadError):
-    """A parameter's value does not exist yet, and the parameter has no default."""
 
 
 def error_doc(error: BaseException) -> ErrorDoc:
@@ -54,6 +47,12 @@ def error_doc(error: BaseException) -> ErrorDoc:
     return ErrorDoc(type(error).__qualname__, _clean(message), _clean(text[-TRACEBACK_LIMIT:]))
 
 
+def _is_interrupt(error: BaseException) -> bool:
+    """Tell Ctrl-C in the caller's own thread from what a step raised."""
+    in_main = threading.current_thread() is threading.main_thread()
+    return isinstance(error, KeyboardInterrupt) and in_main
+
+
 def _clean(text: str) -> str:
     """Make any text fit for JSON: lone surrogates become escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
@@ -67,11 +66,11 @@ class Performer:
         repository: Repository,
         *,
         max_value: int,
-        on_progress: Callable[[str, str, float, str], None] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> None:
         self._repository = repository
         self._max_value = max_value
-        self._on_progress = on_progress
+        self._arguments = Arguments(repository, on_progress)
 
     def work(self, hold: Hold, name: str) -> Work:
         """Give the code of a node."""
@@ -89,11 +88,9 @@ class Performer:
                 else:
                     result = call.fn(**arguments)
                 return self._succeeded(flight, result)
-            except Exception as error:  # noqa: BLE001 - a step's exception is data
-                return self._failed(flight, error)
-            except asyncio.CancelledError as error:
-                return self._failed(flight, error)
-            except SystemExit as error:
+            except BaseException as error:  # noqa: BLE001 - a step's exception is data
+                if _is_interrupt(error):
+                    raise
                 return self._failed(flight, error)
 
     async def attempt_async(self, flight: Flight) -> c.Command:
@@ -103,7 +100,7 @@ class Performer:
                 call, arguments = self._prepare(flight, stack)
                 result = await watch(call.fn(**arguments), flight)
                 return self._succeeded(flight, result)
-            except (Exception, asyncio.CancelledError, SystemExit) as error:  # noqa: BLE001
+            except BaseException as error:  # noqa: BLE001 - a step's exception is data
                 return self._failed(flight, error)
 
     def _prepare(
@@ -118,7 +115,7 @@ class Performer:
             raise PlayheadError(f"step {flight.step!r} has no code for this attempt")
         if work.policy is not None and not flight.fallback:
             work.policy.before(flight.attempt - hold.run.step(flight.step).base)
-        return call, self._arguments(call, hold, flight, stack)
+        return call, self._arguments.make(call, hold, flight, stack)
 
     def _succeeded(self, flight: Flight, result: Any) -> c.Command:
         hold = flight.hold
@@ -248,137 +245,7 @@ class Performer:
 
     def _ask(self, call: Call, hold: Hold, payloads: dict[str, int] | None = None) -> Any:
         with contextlib.ExitStack() as stack:
-            return call.fn(**self._arguments(call, hold, None, stack, payloads or {}))
-
-    # Values.
-
-    def _arguments(
-        self, call: Call, hold: Hold, flight: Flight | None, stack: contextlib.ExitStack,
-        payloads: dict[str, int] | None = None,
-    ) -> dict[str, Any]:  # fmt: skip
-        """Give keyword arguments from the log, converted to the receiver's annotations."""
-        arguments: dict[str, Any] = {}
-        for bound in call.params:
-            value = self._value(bound, hold, flight, stack, payloads or {})
-            if value is _OMIT:
-                if bound.required:
-                    raise InputMissing(
-                        f"parameter {bound.name!r} has no value yet and no default"
-                    )
-                continue
-            arguments[bound.name] = value
-        return arguments
-
-    def _value(
-        self, bound: Bound, hold: Hold, flight: Flight | None, stack: contextlib.ExitStack,
-        payloads: dict[str, int],
-    ) -> Any:  # fmt: skip
-        run, name = hold.run, bound.name
-        if bound.kind == "input":
-            raw = self._repository.inputs(hold).get(name)
-            return _OMIT if raw is None else self._decode(bytes(raw), bound)
-        if bound.kind == "node":
-            return self._node_value(bound, hold)
-        if bound.kind == "payload":
-            version = payloads.get(name) or run.triggers.get(name)
-            return (
-                _OMIT
-                if version is None
-                else self._decode(self._repository.value(hold, version), bound)
-            )
-        if bound.kind == "failure":
-            return None if flight is None else self._failure(hold, flight.step)
-        if bound.kind == "context":
-            return self._context(hold, flight)
-        return self._client(bound, run, flight, stack)
-
-    def _client(
-        self, bound: Bound, run: Run, flight: Flight | None, stack: contextlib.ExitStack
-    ) -> Any:
-        """Give an HTTP client that sends the attempt's key; it is closed when the attempt ends."""
-        if flight is None:
-            raise ValueRefused(f"{bound.name!r}: only steps are handed clients")
-        key = idempotency_key(run, flight.step, flight.visit)
-        if bound.kind == "client":
-            return stack.enter_context(http.sync_client(key, flight.calls))
-        client = http.async_client(key, flight.calls)
-        flight.closing.append(client.aclose)
-        return client
-
-    def _node_value(self, bound: Bound, hold: Hold) -> Any:
-        run, name = hold.run, bound.name
-        if hold.plan.definition.is_machine:
-            version = run.outputs.get(name)
-            return (
-                _OMIT
-                if version is None
-                else self._decode(self._repository.value(hold, version), bound)
-            )
-        step = run.steps.get(name)
-        skipped = step is not None and step.state == "skipped"
-        failed = (step is not None and step.state == "failed") or run.signals.get(
-            name
-        ) == "timed_out"
-        if skipped or failed:
-            if not bound.outcome:
-                return _OMIT
-            if skipped:
-                return Outcome("skipped")
-            return Outcome("failed", failure=self._failure(hold, name))
-        version = run.outputs.get(name)
-        if version is None:
-            return Outcome("skipped") if bound.outcome else _OMIT
-        value = self._decode(self._repository.value(hold, version), bound)
-        return Outcome("succeeded", value) if bound.outcome else value
-
-    def _decode(self, raw: bytes, bound: Bound) -> Any:
-        return values.decode(raw, bound.annotation, f"parameter {bound.name!r}")
-
-    def _failure(self, hold: Hold, name: str) -> Failure:
-        step = hold.run.steps.get(name)
-        if step is None or not step.failed:
-            return Failure(
-                step=name,
-                attempts=0,
-                type="SignalTimeout",
-                message=f"signal {name!r} did not come in time",
-            )
-        event = self._repository.log.read_version(hold.run.id, [step.failed])[step.failed]
-        error: ErrorDoc = DECODERS[event.type](event.data).error
-        return Failure(
-            step=name, attempts=step.attempt - step.base, type=error.type, message=error.message,
-            traceback=error.traceback, at=clock.from_us(event.at),
-        )  # fmt: skip
-
-    def _context(self, hold: Hold, flight: Flight | None) -> Context:
-        run = hold.run
-        name = flight.step if flight else ""
-        visit = flight.visit if flight else 0
-        attempt = flight.attempt if flight else 0
-
-        def progress(fraction: float, text: str = "") -> None:
-            if self._on_progress is not None:
-                self._on_progress(run.id, name, fraction, text)
-
-        return Context(
-            run_id=run.id,
-            workflow=run.workflow,
-            step=name,
-            item=None,
-            visit=visit,
-            attempt=attempt,
-            idempotency_key=idempotency_key(run, name, visit),
-            cancelled=(lambda: flight.is_cancelled) if flight else (lambda: False),
-            progress=progress,
-            visits=lambda state: _visits(run, state),
-        )
-
-
-def _visits(run: Run, state: str) -> int:
-    if state in run.visits:
-        return run.visits[state]
-    step = run.steps.get(state)
-    return 0 if run.place is not None or step is None or not step.started else step.visit
+            return call.fn(**self._arguments.make(call, hold, None, stack, payloads or {}))
 
 
 def _elapsed(run: Run, step: StepState) -> int:
@@ -403,40 +270,3 @@ def _due(answer: Any, name: str) -> int:
     raise ValueRefused(
         f"the delay of {name!r} gave {answer!r}; give a timedelta, seconds or an aware datetime"
     )
-
-
-class EngineLoop(asyncio.SelectorEventLoop):
-    """An event loop on the real monotonic clock, so that frozen time cannot hang it."""
-
-    def time(self) -> float:
-        """Give the real monotonic clock in seconds."""
-        return clock.real_seconds()
-
-
-async def watch(coroutine: Any, flight: Flight) -> Any:
-    """Await a step, cancelling it when it is asked to stop or past its deadline."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(coroutine)
-    flight.on_cancel = lambda: loop.call_soon_threadsafe(task.cancel)
-    if flight.is_cancelled:
-        task.cancel()
-    try:
-        while flight.deadline is not None and not task.done():
-            left = (flight.deadline - clock.now_us()) / clock.SECOND
-            if left <= 0:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-                raise asyncio.CancelledError
-            await asyncio.wait({task}, timeout=min(left, 0.05))
-        return await task
-    finally:
-        flight.on_cancel = None
-        while flight.closing:
-            await flight.closing.pop()()
-
-
-def run_here(coroutine: Any, flight: Flight) -> Any:
-    """Run an async step to its end in this thread, on a loop of its own."""
-    with asyncio.Runner(loop_factory=EngineLoop) as runner:
-        return runner.run(watch(coroutine, flight))

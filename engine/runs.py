@@ -108,7 +108,7 @@ class Run:
         """
         engine = self._engine
         until = None if timeout is None else clock.real_seconds() + timeout
-        with engine.waiter(self.id) as ended:
+        with engine.listening.waiter(self.id) as ended:
             hold = self._hold()
             pause = POLL[0]
             while not hold.run.is_ended:
@@ -136,14 +136,14 @@ class Run:
         def tell() -> None:
             loop.call_soon_threadsafe(done.set)
 
-        with self._engine.waiter(self.id, tell) as ended:
-            hold = await loop.run_in_executor(None, self._hold)
+        with self._engine.listening.waiter(self.id, tell) as ended:
+            hold: Hold = await loop.run_in_executor(None, self._hold)
             while not hold.run.is_ended:
                 if self._engine.is_open:
                     await done.wait()
                     hold = ended.hold or await loop.run_in_executor(None, self._hold)
                 else:
-                    hold = await loop.run_in_executor(None, self.wait, None)
+                    hold = await loop.run_in_executor(None, self.wait)
         return result_of(self._engine, hold)
 
 

@@ -8,28 +8,18 @@ the turn is taken again.
 import itertools
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from engine.breakers import BreakerStore
-from engine.core import breaker as breaker_core
 from engine.core import commands as c
-from engine.core.advance import Question, advance
-from engine.core.breaker import BreakerState
-from engine.core.decide import SUSPECT_AFTER, Refusal, decide
 from engine.core.define import BreakerSpec
-from engine.core.events import Fact, StepStarted
-from engine.core.evolve import evolve
-from engine.core.facts import Facts
 from engine.core.plan import Plan
 from engine.flights import Crew, Flight
 from engine.perform import Performer
-from engine.repository import Hold, Repository, row_of
-from eventstore import Append, Headline, InboxKey, NewEvent, Tip, Write, clock
+from engine.repository import Hold, Repository
+from engine.ring import Try, Turn
+from eventstore import InboxKey, NewEvent
 from eventstore.errors import AppendRefused, LogError
 
 TRIES = 200  # refused appends in a row before a turn gives up
-_encode = msgspec.json.encode
-_RAW = msgspec.Raw
 
 
 class Contended(LogError):
@@ -38,30 +28,6 @@ class Contended(LogError):
 
 class Lost(Exception):  # noqa: N818 - not an error: the run has another owner now
     """The run was taken over by another worker while this turn was taken."""
-
-
-class Turn(msgspec.Struct):
-    """What a turn left to do: attempts to perform, or why the command was refused."""
-
-    flights: list[Flight]
-    refusal: Refusal | None = None
-    events: int = 0
-    is_hungry: bool = False  # work is owed but no slot was free
-    kept_slot: bool = False  # the slot of the flight that ended went to `flights[0]`
-
-
-class Consulted(dict[str, BreakerState]):
-    """The breakers a turn has looked at, each a private copy that the turn may fold on."""
-
-    def __init__(self, store: BreakerStore) -> None:
-        super().__init__()
-        self._store = store
-        self.tips: dict[str, Tip] = {}
-
-    def __missing__(self, name: str) -> BreakerState:
-        state, self.tips[name] = self._store.view(name)
-        self[name] = state
-        return state
 
 
 class Turns:
@@ -107,7 +73,7 @@ class Turns:
             for _ in range(TRIES):
                 if hold.stale:
                     self._reload(hold)
-                attempt = _Attempt(self, hold, crew, own)
+                attempt = Try(self, hold, crew, own)
                 try:
                     return attempt.run(commands, inbox, release=release)
                 except AppendRefused:
@@ -131,6 +97,11 @@ class Turns:
                 flight.is_abandoned = True
                 flight.cancel()
             raise Lost(hold.run.id)
+
+    def tell(self, hold: Hold, events: list[NewEvent]) -> None:
+        """Tell listeners what was appended."""
+        for listener in self.on_appended:
+            listener(hold, events)
 
     def specs(self, plan: Plan) -> dict[str, BreakerSpec]:
         """Give the breakers of a definition by name."""
@@ -158,226 +129,3 @@ class Turns:
         """Let two parked steps follow a success, as long as any are parked."""
         if self._has_queue(name):
             self.breakers.release(name)
-
-
-class _Attempt:
-    """One try at a turn; thrown away if the log refuses it."""
-
-    def __init__(self, turns: Turns, hold: Hold, crew: Crew | None, own: Flight | None) -> None:
-        self.turns = turns
-        self.hold = hold
-        self.crew = crew
-        self.own = own
-        self.own_free = own is not None
-        self.now = clock.now_us()
-        self.events: list[NewEvent] = []
-        self.facts_of: dict[str, list[Fact]] = {}
-        self.flights: list[Flight] = []
-        self.taken: list[tuple[bool, bool]] = []
-        self.slot = (False, False)  # the one taken last: async, suspect
-        self.hungry = False
-        self.breakers = Consulted(turns.breakers)
-        self.specs = turns.specs(hold.plan)
-        self.cause: str | None = None
-
-    def run(
-        self, commands: Sequence[c.Command], inbox: tuple[InboxKey, ...], *, release: bool
-    ) -> Turn:
-        """Decide and fold everything, then append it."""
-        hold = self.hold
-        facts = self._facts()
-        refusal: Refusal | None = None
-        for command in commands:
-            self._blame(command)
-            decided = decide(hold.run, hold.plan, command, facts)
-            if isinstance(decided, Refusal):
-                refusal = decided
-                self._fold(decided.record)
-            else:
-                self._fold(decided)
-        if self.crew is not None or refusal is None:
-            self._advance(facts)
-        self._append(inbox, release=release)
-        kept = self.own is not None and not self.own_free
-        return Turn(self.flights, refusal, len(self.events), self.hungry, kept)
-
-    def _facts(self) -> Facts:
-        hold = self.hold
-        queued: frozenset[str] = frozenset()
-        if self.specs:
-            queued = self.turns.queued(hold.plan)
-        return Facts(
-            now=self.now, worker=self.turns.worker, breakers=self.breakers, specs=self.specs,
-            take=self._take, queued=queued, answered=hold.answered, woken=hold.woken,
-        )  # fmt: skip
-
-    def _blame(self, command: c.Command) -> None:
-        """Name what caused the events of a command: the start of the attempt that ended."""
-        if isinstance(command, c.Succeed | c.Fail | c.Cease | c.Lose):
-            step = self.hold.run.steps.get(command.step)
-            if step is not None and step.started:
-                self.cause = f"{self.hold.run.id}@{step.started}"
-
-    def _take(self, name: str) -> bool:
-        if self.crew is None:
-            return False
-        step = self.hold.run.step(name)
-        is_async = self._is_async(name, fallback=step.fallback)
-        suspect = step.deaths >= SUSPECT_AFTER
-        self.slot = (is_async, suspect)
-        if self.own_free and not suspect and (not is_async or not self.crew.has_async):
-            self.own_free = False
-            return True
-        if not self.crew.take(is_async=is_async, suspect=suspect):
-            self.hungry = True
-            return False
-        self.taken.append(self.slot)
-        return True
-
-    def _is_async(self, name: str, *, fallback: bool) -> bool:
-        work = self.turns.performer.work(self.hold, name)
-        call = work.fallback if fallback else work.main
-        return call is not None and call.is_async
-
-    def _advance(self, facts: Facts) -> None:
-        """Let follow what follows; ask user code where the next choice needs it."""
-        hold = self.hold
-        while True:
-            found = advance(hold.run, hold.plan, facts)
-            if isinstance(found, Question):
-                if self.crew is None:
-                    return  # a sender asks nothing: a worker will
-                answer = self.turns.performer.answer(hold, found)
-                if answer is None:
-                    hold.answered.add(found.name)
-                    continue
-                decided = decide(hold.run, hold.plan, answer, facts)
-                found = [] if isinstance(decided, Refusal) else decided
-            if not found:
-                return
-            self._fold(found)
-
-    def _fold(self, facts: Sequence[Fact]) -> None:
-        hold = self.hold
-        run = hold.run
-        for fact in facts:
-            if fact.stream is not None:
-                name = fact.stream.removeprefix(breaker_core.PREFIX)
-                state = self.breakers[name]
-                breaker_core.evolve(
-                    state, state.version + 1, fact.type, fact.source, fact.dest, fact.data
-                )
-                self.facts_of.setdefault(name, []).append(fact)
-                continue
-            version = run.version + 1
-            evolve(
-                run, hold.plan, version, fact.type, fact.subject, fact.source, fact.dest,
-                fact.data, self.now,
-            )  # fmt: skip
-            self.events.append(
-                NewEvent(
-                    fact.type, fact.subject, fact.source, fact.dest,
-                    _encode(fact.data).decode(), self.now, self.cause,
-                )
-            )  # fmt: skip
-            self.cause = f"{run.id}@{version}"
-            if fact.type == "step.started":
-                self._note_flight(fact.subject, fact.data)
-            elif fact.type == "step.succeeded" and type(fact.data.output) is _RAW:
-                hold.keep(version, bytes(fact.data.output))
-            elif fact.type == "run.redefined":
-                hold.plan = self.turns.repository.plan(fact.data.definition)
-
-    def _note_flight(self, name: str, data: StepStarted) -> None:
-        self.hold.answered.discard(name)
-        self.flights.append(
-            Flight(
-                self.hold, name, data.visit, data.attempt, fallback=data.fallback,
-                refused=data.refused, deadline=data.deadline, slot=self.slot,
-            )
-        )  # fmt: skip
-
-    def _append(self, inbox: tuple[InboxKey, ...], *, release: bool) -> None:
-        hold, turns = self.hold, self.turns
-        flights = [f for f in self.flights if hold.run.steps[f.step].state == "running"]
-        self.flights = flights
-        busy = bool(flights) or self.hungry or self._in_flight()
-        if hold.is_owned or self.crew is not None:
-            owns = busy and not release and not hold.run.is_ended
-            owner = turns.worker if owns else None
-        else:  # a sender leaves the owner as it is
-            owns, owner = False, None if hold.run.is_ended else hold.owner
-        row = row_of(hold, owner=owner)
-        if owner is None and row.due is None and self._owes_more():
-            row = msgspec.structs.replace(row, due=self.now)
-        if not self.events and not inbox and hold.is_owned == owns and hold.tip.version:
-            hold.woken = False
-            return
-        new = not hold.tip.version
-        run = hold.run
-        headline = (
-            Headline(name=run.workflow, key=run.key, tags=run.tags, priority=run.priority)
-            if new
-            else None
-        )
-        writes = [Write(run.id, "run", hold.tip, tuple(self.events), row, headline)]
-        for name, state in self.breakers.items():
-            facts = self.facts_of.get(name, ())
-            tip = self.breakers.tips[name]
-            writes.append(turns.breakers.write(name, facts, self.now, tip=tip, state=state))
-        tips = turns.log.append(Append(turns.append_id(), tuple(writes), inbox))
-        hold.tip = tips[0]
-        hold.is_owned, hold.owner = owns, owner
-        hold.woken = False
-        for name, tip in zip(self.breakers, tips[1:], strict=True):
-            if name in self.facts_of:
-                turns.breakers.appended(name, tip, self.breakers[name])
-        for flight in flights:
-            hold.flights[flight.step] = flight
-        self._tell()
-
-    def _in_flight(self) -> bool:
-        """Tell whether an attempt of this process still runs for the fold as it stands."""
-        for name, flight in self.hold.flights.items():
-            step = self.hold.run.steps.get(name)
-            if step is not None and step.state == "running" and step.attempt == flight.attempt:
-                return True
-        return False
-
-    def _owes_more(self) -> bool:
-        """Tell whether the run owes something that needs a worker now."""
-        run = self.hold.run
-        if run.status == "cancelling":
-            return True
-        if run.status != "running":
-            return False
-        return bool(
-            run.ready or run.lost or run.running or run.begins or run.pending or run.inbox
-            or (run.failing is not None)
-        )  # fmt: skip
-
-    def _tell(self) -> None:
-        """Cancel what the fold no longer runs, and tell who listens."""
-        hold = self.hold
-        for name, flight in list(hold.flights.items()):
-            step = hold.run.steps.get(name)
-            if step is None or step.state != "running" or step.attempt != flight.attempt:
-                flight.is_abandoned = True
-                flight.cancel()
-            elif hold.run.status == "cancelling":
-                flight.cancel()
-        if self.events:
-            for listener in self.turns.on_appended:
-                listener(hold, self.events)
-        if self.own is not None:
-            name = hold.plan.nodes[self.own.step].breaker
-            if name is not None and any(e.type == "step.succeeded" for e in self.events):
-                self.turns.passed(name)
-
-    def undo(self) -> None:
-        """Give back the slots this try has taken."""
-        if self.crew is None:
-            return
-        for is_async, suspect in self.taken:
-            self.crew.give_back(is_async=is_async, suspect=suspect)
-        self.taken.clear()

@@ -20,7 +20,7 @@ class Command(msgspec.Struct, frozen=True):
     """Base of all commands."""
 
 
-class StartRun(Command):
+class StartRun(Command, frozen=True):
     """Bring a run to life."""
 
     workflow: str
@@ -32,7 +32,7 @@ class StartRun(Command):
     due: int | None = None
 
 
-class Succeed(Command):
+class Succeed(Command, frozen=True):
     """Record an attempt's result."""
 
     step: str
@@ -41,7 +41,7 @@ class Succeed(Command):
     value: Value
 
 
-class Fail(Command):
+class Fail(Command, frozen=True):
     """Record that an attempt failed."""
 
     step: str
@@ -53,7 +53,7 @@ class Fail(Command):
     for_good: bool = False  # nothing answers in its place, not even a fallback
 
 
-class Cease(Command):
+class Cease(Command, frozen=True):
     """Record that an attempt ended because it was asked to."""
 
     step: str
@@ -62,7 +62,7 @@ class Cease(Command):
     reason: str = ""
 
 
-class Lose(Command):
+class Lose(Command, frozen=True):
     """Record that an attempt's worker is gone."""
 
     step: str
@@ -72,14 +72,14 @@ class Lose(Command):
     reason: str = ""
 
 
-class AnswerWhen(Command):
+class AnswerWhen(Command, frozen=True):
     """Say what a step's `when` said; True needs no event, the step is started."""
 
     step: str
     error: ErrorDoc | None = None
 
 
-class SetTimer(Command):
+class SetTimer(Command, frozen=True):
     """Record when a timer, signal or state is due, or that asking failed."""
 
     name: str
@@ -87,7 +87,7 @@ class SetTimer(Command):
     error: ErrorDoc | None = None
 
 
-class PullTrigger(Command):
+class PullTrigger(Command, frozen=True):
     """Take, or refuse, what a machine's guards have answered."""
 
     trigger: str
@@ -97,7 +97,7 @@ class PullTrigger(Command):
     guard: str = ""  # the one that raised
 
 
-class TellSignal(Command):
+class TellSignal(Command, frozen=True):
     """Hand a signal to the run."""
 
     name: str
@@ -106,38 +106,38 @@ class TellSignal(Command):
     by: str = ""
 
 
-class CancelRun(Command):
+class CancelRun(Command, frozen=True):
     """End the run: what is in flight is asked to stop."""
 
     by: str = ""
     reason: str = ""
 
 
-class PauseRun(Command):
+class PauseRun(Command, frozen=True):
     """Start nothing new."""
 
     by: str = ""
 
 
-class ResumeRun(Command):
+class ResumeRun(Command, frozen=True):
     """Go on after a pause."""
 
     by: str = ""
 
 
-class RetryRun(Command):
+class RetryRun(Command, frozen=True):
     """Let a failed, cancelled or parked run go on."""
 
     by: str = ""
 
 
-class ParkRun(Command):
+class ParkRun(Command, frozen=True):
     """Set the run aside for a person."""
 
     reason: str = ""
 
 
-class RedefineRun(Command):
+class RedefineRun(Command, frozen=True):
     """Go on under another definition that fits."""
 
     definition: str

@@ -1,0 +1,276 @@
+"""A worker on threads of its own: one claims and wakes, one keeps the lease, one runs the loop.
+
+What must not wait is hinted at or poked; beneath it lies one slow look a second, which asks the
+database only if somebody has written to it.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+from engine.core.run import next_due
+from engine.driver import Driver
+from engine.flights import Flight
+from engine.loops import EngineLoop
+from engine.repository import Hold
+from engine.turns import Lost
+from engine.worker import Worker
+from eventstore import Listener, clock
+from eventstore.errors import LogError
+
+log = logging.getLogger("playhead.engine")
+ROUND = 1.0  # real seconds: the slow poll beneath the hints
+SLICE = 0.05  # real seconds: how soon a frozen clock that was moved is noticed
+
+
+class Background:
+    """A worker on threads of its own: from `open` until `close`."""
+
+    def __init__(
+        self, worker: Worker, driver: Driver, poll: Callable[..., int | None], grace: float
+    ) -> None:
+        self.worker = worker
+        self.driver = driver
+        self.poll = poll  # the triggers; gives when they are next due
+        self.grace = grace
+        self._stop = threading.Event()
+        self._listener: Listener | None = None
+        self._threads: list[threading.Thread] = []
+        self._loop_thread: threading.Thread | None = None
+        self._due: int | None = 0  # when something is next due; 0: look now
+        self._dirty = True  # somebody may have appended
+        self._seen = -1
+        self.watched: Callable[[], None] | None = None  # look for ends that others wrote
+
+    def open(self) -> None:
+        """Start the threads."""
+        self.worker.enter()
+        self._listener = self.worker.log.listen(self.worker.id)
+        self.driver.crew.on_free = self._freed
+        self._start_loop()
+        for name, target in (("claims", self._run), ("lease", self._keep_lease)):
+            thread = threading.Thread(target=target, name=f"playhead-{name}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _start_loop(self) -> None:
+        if not any(
+            call is not None and call.is_async
+            for w in self.worker.workflows.values()
+            for work in w.code.works.values()
+            for call in (work.main, work.fallback)
+        ):
+            return
+        loop = EngineLoop()
+        self.driver.loop = loop
+        thread = threading.Thread(target=loop.run_forever, name="playhead-loop", daemon=True)
+        self._loop_thread = thread
+        thread.start()
+
+    def _freed(self) -> None:
+        if self.driver.hungry and self._listener is not None:
+            self._listener.poke()
+
+    def poke(self) -> None:
+        """Let the worker look at once."""
+        self._dirty = True
+        if self._listener is not None:
+            self._listener.poke()
+
+    def expect(self, due: int) -> None:
+        """Be told that something will be due."""
+        if self._due is None or due < self._due:
+            self._due = due
+            if self._listener is not None:
+                self._listener.poke()
+
+    def _keep_lease(self) -> None:
+        while not self._stop.wait(self.worker.lease / clock.SECOND / 3):
+            try:
+                self.worker.renew()
+            except LogError as error:
+                log.error(
+                    "the lease could not be renewed: %s",
+                    error,
+                    extra={"action": "lease_failed"},
+                )
+
+    def _run(self) -> None:
+        listener = self._listener
+        if listener is None:
+            raise AssertionError("open() makes the listener")
+        hints: frozenset[str] = frozenset()
+        next_round = 0.0
+        while not self._stop.is_set():
+            try:
+                real = clock.real_seconds()
+                is_round = real >= next_round
+                if is_round:
+                    next_round = real + ROUND
+                self._look(hints, is_round=is_round)
+            except (LogError, Lost) as error:
+                log.error(
+                    "a round failed, trying again: %s", error, extra={"action": "round_failed"}
+                )
+                self._stop.wait(0.5)
+            except Exception:
+                log.exception("a round failed", extra={"action": "round_failed"})
+                self._stop.wait(0.5)
+            hints = listener.wait(SLICE)
+
+    def _look(self, hints: frozenset[str], *, is_round: bool) -> None:
+        """Do one look: what was hinted at, what is due, and once a second everything."""
+        driver, worker = self.driver, self.worker
+        now = clock.now_us()
+        self._expire(now)
+        for run_id in hints:
+            hold = driver.holds.get(run_id)
+            if hold is not None:
+                self.refresh(hold)
+        driver.feed_hungry()
+        trigger_due = self.poll(always=is_round)
+        changed = worker.log.changed() if is_round else self._seen
+        is_due = self._due is not None and now >= self._due
+        if not (hints or is_due or self._dirty or changed != self._seen):
+            return
+        self._dirty = False
+        self._seen = changed
+        if is_round or is_due:
+            worker.sweep(driver)
+            self._refresh_owned()
+        for hold in list(driver.holds.values()):
+            due = next_due(hold.run)
+            if due is not None and due <= now:
+                self._turn(hold)
+        room = driver.crew.free
+        if room:
+            claimed = worker.claim(driver, room)
+            if claimed >= room:
+                self._dirty = True
+        if is_round and self.watched is not None:
+            self.watched()
+        dues = [worker.log.next_due(kinds=("run", "breaker")), trigger_due]
+        dues += [next_due(hold.run) for hold in list(driver.holds.values())]
+        known = [due for due in dues if due is not None]
+        self._due = min(known) if known else None
+        if not room and self._due is not None and self._due <= now:
+            self._due = None  # nothing can be claimed; a freed slot pokes
+            self._dirty = False
+
+    def _turn(self, hold: Hold) -> None:
+        turn = self.driver.turn(hold)
+        if turn is not None:
+            self.driver.launch(turn.flights)
+
+    def refresh(self, hold: Hold) -> None:
+        """Fold what others have appended to a run that is held here."""
+        with hold.lock:
+            hold.stale = True
+            self._turn(hold)
+
+    def _refresh_owned(self) -> None:
+        owned = self.worker.log.owned(self.worker.id)
+        for run_id, (version, due) in owned.items():
+            hold = self.driver.holds.get(run_id)
+            if hold is None:
+                continue
+            if version != hold.tip.version:
+                self.refresh(hold)
+            elif due is not None and hold.run.parked:
+                hold.woken = True
+                self._turn(hold)
+        for run_id, hold in list(self.driver.holds.items()):
+            if run_id not in owned and hold.is_owned:
+                self.refresh(hold)
+
+    def _expire(self, now: int) -> None:
+        """Record that attempts took too long; a thread cannot be stopped, its result is dropped."""
+        for hold in list(self.driver.holds.values()):
+            for flight in list(hold.flights.values()):
+                if flight.deadline is None or flight.deadline >= now or flight.is_abandoned:
+                    continue
+                if not self.driver.is_async(flight):
+                    self._expire_one(flight)
+
+    def _expire_one(self, flight: Flight) -> None:
+        command = self.driver.turns.performer.timed_out(flight)
+        with flight.hold.lock:
+            if flight.hold.flights.get(flight.step) is not flight:
+                return
+            del flight.hold.flights[flight.step]
+            flight.is_abandoned = True
+            flight.is_cancelled = True
+            turn = self.driver.turn(flight.hold, command)
+        if turn is not None:
+            self.driver.launch(turn.flights)
+
+    def close(self, grace: float | None = None) -> list[str]:
+        """Stop: nothing new starts, what is in flight may end, the rest is let go of.
+
+        Returns:
+            The names of threads that did not return in time; each is left as a daemon.
+        """
+        grace = self.grace if grace is None else grace
+        self.driver.stopping = True
+        self._stop.set()
+        self.poke()
+        for thread in self._threads[:1]:
+            thread.join()
+        until = clock.real_seconds() + grace
+        while self._flights() and clock.real_seconds() < until:
+            clock.real_sleep(0.005)
+        stuck = [f"step {f.step!r} of run {f.hold.run.id}" for f in self._flights()]
+        for hold in list(self.driver.holds.values()):
+            try:
+                self.driver.release(hold, "its worker shut down")
+            except LogError as error:
+                log.error("run %s could not be let go of: %s", hold.run.id, error,
+                          extra={"action": "release_failed"})  # fmt: skip
+        self._close_loop(grace=0.2 if stuck else 5.0)
+        self.driver.crew.close(0.1 if stuck else 5.0)
+        for thread in self._threads[1:]:
+            thread.join()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        self.worker.leave()
+        for what in stuck:
+            log.warning(
+                "%s did not return within %g s; its thread is left behind and its run released",
+                what, grace, extra={"action": "step_left_behind"},
+            )  # fmt: skip
+        return stuck
+
+    def _flights(self) -> list[Flight]:
+        return [
+            f for h in list(self.driver.holds.values()) for f in list(h.flights.values())
+            if not f.is_abandoned
+        ]  # fmt: skip
+
+    def _close_loop(self, grace: float) -> None:
+        loop, thread = self.driver.loop, self._loop_thread
+        if loop is None or thread is None:
+            return
+
+        async def end() -> None:
+            rest = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+            for task in rest:
+                task.cancel()
+            if rest:
+                await asyncio.wait(rest, timeout=grace)
+            await loop.shutdown_asyncgens()
+            await loop.shutdown_default_executor()
+
+        future = asyncio.run_coroutine_threadsafe(end(), loop)
+        try:
+            future.result(grace + 5)
+        except TimeoutError:
+            log.warning(
+                "the event loop did not end in time", extra={"action": "loop_left_behind"}
+            )
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(grace + 1)
+        if not thread.is_alive():
+            loop.close()
+        self.driver.loop = None

@@ -1,0 +1,60 @@
+"""Event loops for async steps: on the real clock, watched for deadlines and requests to stop."""
+
+import asyncio
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from engine.flights import Flight
+from eventstore import clock
+
+
+class EngineLoop(asyncio.SelectorEventLoop):
+    """An event loop on the real monotonic clock, so that frozen time cannot hang it."""
+
+    def time(self) -> float:
+        """Give the real monotonic clock in seconds."""
+        return clock.real_seconds()
+
+
+async def watch(coroutine: Any, flight: Flight) -> Any:
+    """Await a step, cancelling it when it is asked to stop or past its deadline."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(coroutine)
+
+    def cancel() -> None:
+        loop.call_soon_threadsafe(task.cancel)
+
+    flight.on_cancel = cancel
+    if flight.is_cancelled:
+        task.cancel()
+    try:
+        while flight.deadline is not None and not task.done():
+            left = (flight.deadline - clock.now_us()) / clock.SECOND
+            if left <= 0:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+                raise asyncio.CancelledError
+            await asyncio.wait({task}, timeout=min(left, 0.05))
+        return await task
+    finally:
+        flight.on_cancel = None
+        while flight.closing:
+            await flight.closing.pop()()
+
+
+def run_here(coroutine: Any, flight: Flight) -> Any:
+    """Run an async step to its end before returning, on a loop of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _run(coroutine, flight)
+    # This thread runs a loop already, and a thread can run only one.
+    with ThreadPoolExecutor(1, "playhead-async") as aside:
+        return aside.submit(_run, coroutine, flight).result()
+
+
+def _run(coroutine: Any, flight: Flight) -> Any:
+    with asyncio.Runner(loop_factory=EngineLoop) as runner:
+        return runner.run(watch(coroutine, flight))
