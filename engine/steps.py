@@ -261,7 +261,14 @@ def _short(path: str) -> str:
 
 
 def _names_of(after: Any) -> tuple[str, ...]:
-    listed = [after] if isinstance(after, (str, Step, Signal, Timer)) else list(after)
+    """Give the names of what to wait for; a single one need not be listed."""
+    single = isinstance(after, (str, Step, Signal, Timer))
+    listed: list[Any] = [after] if single else list(after or ())
+    for one in listed:
+        if not isinstance(one, (str, Step, Signal, Timer)):
+            raise DefinitionError(
+                f"after= holds {one!r}; write names of steps, or the steps", where=caller()
+            )
     return tuple(one if isinstance(one, str) else one.name for one in listed)
 
 

@@ -28,12 +28,21 @@ def check_slips(definition: Definition) -> Iterator[Finding]:
         near = [traced[trace] for trace in _traces(wanted.name) if trace in traced]
         meant = next((name for name in near if _is_slip(wanted.name, name)), None)
         if meant is not None:
+            taker = _taker(definition, wanted.name)
             yield Finding(
                 "near-miss",
-                f"the parameter {wanted.name!r} names no step, so it would be an input of the"
-                f" workflow; did you mean the {names[meant]} {meant!r}?",
-                wanted.name,
+                f"{taker or 'a function'!r} takes {wanted.name!r}, which names no step and would"
+                f" be an input of the workflow; did you mean the {names[meant]} {meant!r}?",
+                taker,
             )
+
+
+def _taker(definition: Definition, name: str) -> str:
+    """Give the first node that takes an input; "" if only a guard does."""
+    for node in definition.nodes:
+        if any(param.name == name for param in (*node.params, *(node.when or ()))):
+            return node.name
+    return ""
 
 
 def _plain(name: str) -> str:
