@@ -36,7 +36,7 @@ fix: $(READY) ## Format, and mend what ruff can mend
 	@$(PY) -m ruff format .
 
 bench: $(READY) ## Measure
-	@$(PY) benchmarks/bench.py $(ARGS)
+	@$(PY) -m benchmarks.bench $(ARGS)
 
 clean: ## Delete .venv and the caches of the tools
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -21,6 +21,7 @@ from eventstore.errors import LogError
 
 log = logging.getLogger("playhead.engine")
 ROUND = 1.0  # real seconds: the slow poll beneath the hints
+FULL_ROUND = 10  # rounds: then the database is asked even if nobody seems to have written
 SLICE = 0.05  # real seconds: how soon a frozen clock that was moved is noticed
 
 
@@ -41,6 +42,7 @@ class Background:
         self._due: int | None = 0  # when something is next due; 0: look now
         self._dirty = True  # somebody may have appended
         self._seen = -1
+        self._rounds = 0
         self.watched: Callable[[], None] | None = None  # look for ends that others wrote
 
     def open(self) -> None:
@@ -88,13 +90,21 @@ class Background:
     def _keep_lease(self) -> None:
         while not self._stop.wait(self.worker.lease / clock.SECOND / 3):
             try:
-                self.worker.renew()
+                self._renew()
             except LogError as error:
                 log.error(
                     "the lease could not be renewed: %s",
                     error,
                     extra={"action": "lease_failed"},
                 )
+
+    def _renew(self) -> None:
+        """Renew; the write itself is no reason to look at the database."""
+        log_ = self.worker.log
+        before = log_.changed()
+        self.worker.renew()
+        if before == self._seen:
+            self._seen = log_.changed()
 
     def _run(self) -> None:
         listener = self._listener
@@ -131,6 +141,10 @@ class Background:
         driver.feed_hungry()
         trigger_due = self.poll(always=is_round)
         changed = worker.log.changed() if is_round else self._seen
+        if is_round:
+            self._rounds += 1
+            if self._rounds % FULL_ROUND == 0:
+                self._dirty = True
         is_due = self._due is not None and now >= self._due
         if not (hints or is_due or self._dirty or changed != self._seen):
             return
@@ -170,6 +184,9 @@ class Background:
             self._turn(hold)
 
     def _refresh_owned(self) -> None:
+        """Find what others did to runs held here; hints may have been lost."""
+        if not self.driver.holds:
+            return
         owned = self.worker.log.owned(self.worker.id)
         for run_id, (version, due) in owned.items():
             hold = self.driver.holds.get(run_id)

@@ -146,6 +146,8 @@ class Worker:
                 worker,
                 extra={"action": "worker_died"},
             )
+        if not any(w.definition.breakers for w in self.workflows.values()):
+            return bool(buried)
         woken = self.breakers.sweep(now, self._spec, lambda name: self._in_flight(driver, name))
         return bool(buried or woken)
 
