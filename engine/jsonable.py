@@ -37,6 +37,9 @@ _BASES: dict[type, Callable[[Any], Any]] = {  # a subclass is written as what it
 INSTEAD = "use a dataclass, msgspec.Struct, attrs or pydantic class, or dicts, lists and text"
 
 
+_DEEP = 200  # characters of a place that are told
+
+
 class Odd(ValueError):
     """A place of a value that JSON cannot carry."""
 
@@ -45,8 +48,11 @@ class Odd(ValueError):
         super().__init__(what)
 
     def __str__(self) -> str:
-        """Name the place, then what is odd about it."""
-        return f"${''.join(reversed(self.steps))} {self.what}"
+        """Name the place, shortened if it is very deep, then what is odd about it."""
+        place = "".join(reversed(self.steps))
+        if len(place) > _DEEP:
+            place = f"{place[: _DEEP // 2]} … {place[-_DEEP // 2 :]}"
+        return f"${place} {self.what}"
 
 
 def walk(value: Any, limit: int) -> None:

@@ -31,8 +31,8 @@ def check_slips(definition: Definition) -> Iterator[Finding]:
             taker = _taker(definition, wanted.name)
             yield Finding(
                 "near-miss",
-                f"{taker or 'a function'!r} takes {wanted.name!r}, which names no step and would"
-                f" be an input of the workflow; did you mean the {names[meant]} {meant!r}?",
+                f"{taker or 'a function'!r} takes {wanted.name!r}, which names no step and"
+                f" would be an input; did you mean the {names[meant]} {meant!r}?",
                 taker,
             )
 
