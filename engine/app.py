@@ -12,19 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Self
 
-from engine import doors, history
+from engine import history
 from engine.background import Background
 from engine.breakers import BreakerStore, CircuitBreaker, SharedBreaker
 from engine.core import commands as c
-from engine.core.decide import Refusal
 from engine.core.run import next_due
+from engine.doorways import Doorways, known_triggers
 from engine.driver import Driver
 from engine.errors import (
-    CommandRefused,
     DefinitionError,
     PlayheadError,
-    RunEnded,
-    SignalRefused,
     StorageError,
 )
 from engine.flights import Crew
@@ -32,10 +29,9 @@ from engine.listening import Listening
 from engine.perform import Performer
 from engine.playhead import Playhead
 from engine.repository import Hold, KnownWorkflow, Repository
-from engine.ring import Turn
 from engine.runs import Run
 from engine.starting import Starting
-from engine.triggering import Trigger
+from engine.steering import Steering
 from engine.turns import Turns
 from engine.worker import ASYNC_SLOTS, Worker
 from eventstore import Head, NewEvent, clock, open_log
@@ -77,14 +73,7 @@ class Engine:
         self._declared: dict[str, CircuitBreaker] = {}
         for workflow in workflows:
             self._add(workflow)
-        self.triggers: dict[str, Trigger] = {}
-        for trigger in triggers:
-            trigger.check(self.workflows)
-            if trigger.name in self.triggers:
-                raise DefinitionError(
-                    f"two triggers are called {trigger.name!r}; give one a name="
-                )
-            self.triggers[trigger.name] = trigger
+        self.triggers = known_triggers(triggers, self.workflows)
         self.log = open_log(url)
         self._build()
 
@@ -119,11 +108,8 @@ class Engine:
             name=self._worker_name, lease=self._lease,
         )  # fmt: skip
         self.starting = Starting(self)
-        self._doors = {
-            name: doors.TriggerDoor(self.starting, trigger)
-            for name, trigger in self.triggers.items()
-        }
-        self._trigger_due: dict[str, int | None] = {}
+        self._steering = Steering(self)
+        self.doorways = Doorways(self.triggers, self.starting)
         self._background: Background | None = None
         self._idle_lock = threading.Lock()
 
@@ -183,7 +169,7 @@ class Engine:
         with self._storage():
             hold = self.starting.start(
                 workflow, {**(mapping or {}), **inputs},
-                key=key, at=at, priority=priority, tags=tags, driver=self._live_driver(),
+                key=key, at=at, priority=priority, tags=tags, driver=self.live_driver(),
             )  # fmt: skip
         return Run(self, hold.run.id)
 
@@ -257,60 +243,27 @@ class Engine:
         with self._storage():
             hold = self.peek(_id(run))
             value = self.starting.payload(hold, name, payload)
-            self._command(hold, c.TellSignal(name, value, key=key, by="signal"))
+            self._steering.obey(hold, c.TellSignal(name, value, key=key, by="signal"))
 
     def cancel(self, run: Run | str, *, reason: str = "") -> None:
         """Cancel a run: durable at once; what is in flight is asked to stop and waited for."""
         with self._storage():
-            self._command(self.peek(_id(run)), c.CancelRun(by="user", reason=reason))
+            self._steering.obey(self.peek(_id(run)), c.CancelRun(by="user", reason=reason))
 
     def pause(self, run: Run | str) -> None:
         """Let what is in flight end, and start nothing new."""
         with self._storage():
-            self._command(self.peek(_id(run)), c.PauseRun(by="user"))
+            self._steering.obey(self.peek(_id(run)), c.PauseRun(by="user"))
 
     def resume(self, run: Run | str) -> None:
         """Go on after a pause; what fell due meanwhile happens now."""
         with self._storage():
-            self._command(self.peek(_id(run)), c.ResumeRun(by="user"))
+            self._steering.obey(self.peek(_id(run)), c.ResumeRun(by="user"))
 
     def retry(self, run: Run | str) -> None:
         """Let a failed, cancelled or parked run go on: failed steps get a fresh budget."""
         with self._storage():
-            self._command(self.peek(_id(run)), c.RetryRun(by="user"))
-
-    def _command(self, hold: Hold, command: c.Command) -> None:
-        """Obey a command on a run, wherever it is held; raise what it is refused with."""
-        driver = self._live_driver()
-        held = driver.holds.get(hold.run.id) if driver is not None else None
-        if held is not None and driver is not None:
-            turn = driver.turn(held, command)
-            if turn is not None:
-                driver.launch(turn.flights)
-                self._refused(held, turn, command)
-                return
-            hold = self.peek(hold.run.id)
-        turn = self.turns.take(hold, [command])
-        self._nudge(hold)
-        self._refused(hold, turn, command)
-
-    def _nudge(self, hold: Hold) -> None:
-        """Let a worker look at a run that was appended to from outside."""
-        if self._background is not None:
-            self._background.poke()
-        if not hold.run.is_ended or hold.owner is not None:
-            self.log.hint([hold.run.id], skip=None)
-
-    def _refused(self, hold: Hold, turn: Turn, command: c.Command) -> None:
-        refusal: Refusal | None = turn.refusal
-        if refusal is None:
-            return
-        run = hold.run
-        if refusal.kind == "ended":
-            raise RunEnded(run.id, run.status, refusal.reason)
-        if refusal.kind == "signal" and isinstance(command, c.TellSignal):
-            raise SignalRefused(run.id, command.name, refusal.reason)
-        raise CommandRefused(run.id, run.status, refusal.reason)
+            self._steering.obey(self.peek(_id(run)), c.RetryRun(by="user"))
 
     def breaker(self, name: str) -> SharedBreaker:
         """Give a circuit breaker of this log, shared by all processes."""
@@ -336,12 +289,11 @@ class Engine:
         with self._storage():
             crew = Crew(self.threads, "playhead", async_slots=ASYNC_SLOTS)
             driver = self._driver(crew)
-            background = Background(self.worker, driver, self.poll_triggers, self.grace)
+            background = Background(self.worker, driver, self.doorways.poll, self.grace)
             background.watched = self.listening.look_for_ends
             background.open()
             self._background = background
-            for name, trigger in self.triggers.items():
-                trigger.open(self._doors[name])
+            self.doorways.open()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -360,8 +312,7 @@ class Engine:
         """Stop the workers, let go of the log; the engine can be used again."""
         background, self._background = self._background, None
         if background is not None:
-            for trigger in self.triggers.values():
-                trigger.close()
+            self.doorways.close()
             background.close(grace)
         else:
             with contextlib.suppress(LogError):
@@ -390,10 +341,8 @@ class Engine:
         """Give the earliest timer, retry, slot or cool-down as an aware UTC datetime, or None."""
         with self._storage():
             dues = [self.log.next_due(kinds=("run", "breaker"))]
-            if self.triggers and not self._trigger_due:
-                self.poll_triggers()
-            dues += self._trigger_due.values()
-            driver = self._live_driver()
+            dues.append(self.doorways.next_due())
+            driver = self.live_driver()
             if driver is not None:
                 dues += [next_due(hold.run) for hold in list(driver.holds.values())]
         known = [due for due in dues if due is not None]
@@ -421,26 +370,12 @@ class Engine:
                 self._background.expect(due)
         self.listening.appended(hold, events)
 
-    def _live_driver(self) -> Driver | None:
+    def live_driver(self) -> Driver | None:
+        """Give the driver of the background worker, if the engine is open."""
         return self._background.driver if self._background is not None else None
 
     def _driver(self, crew: Crew) -> Driver:
         return Driver(self.turns, crew)
-
-    def poll_triggers(self, *, always: bool = False) -> int | None:
-        """Let each trigger that is due, or was woken, fire; give when the next is due.
-
-        Args:
-            always: poll all of them: the folder is the truth, not the watch.
-        """
-        now = clock.now_us()
-        always = self.starting.take_woken() or always
-        for name, trigger in self.triggers.items():
-            due = self._trigger_due.get(name, 0)
-            if always or (due is not None and due <= now):
-                self._trigger_due[name] = trigger.poll(self._doors[name], now)
-        known = [due for due in self._trigger_due.values() if due is not None]
-        return min(known) if known else None
 
     def poke(self) -> None:
         """Let the background worker look at once."""

@@ -219,7 +219,7 @@ def drive_until_idle(engine: "Engine") -> None:
 def _one_round(engine: "Engine", driver: Driver) -> bool:
     """Poll triggers, sweep, claim and perform once; tell whether anything was done."""
     before = engine.log.counters.events
-    engine.poll_triggers(always=True)
+    engine.doorways.poll(always=True)
     engine.worker.sweep(driver)
     claimed = engine.worker.claim(driver, BATCH)
     flights = driver.inline
