@@ -148,9 +148,13 @@ def _cease(run: Run, plan: Plan, command: c.Cease, facts: Facts) -> list[Fact]:
     step = _attempt(run, command)
     if step is None:
         return []
-    data = StepCancelled(attempt=step.attempt, reason=command.reason)
-    gone = Fact("step.cancelled", command.step, "running", "cancelled", data)
-    return [gone, *_free(run, command.step, step, facts)]
+    return _stop(run, command.step, step, command.reason, facts)
+
+
+def _stop(run: Run, name: str, step: StepState, reason: str, facts: Facts) -> list[Fact]:
+    data = StepCancelled(attempt=step.attempt, reason=reason)
+    gone = Fact("step.cancelled", name, "running", "cancelled", data)
+    return [gone, *_free(run, name, step, facts)]
 
 
 def _lose(run: Run, plan: Plan, command: c.Lose, facts: Facts) -> list[Fact]:
@@ -211,12 +215,17 @@ def _set_timer(run: Run, plan: Plan, command: c.SetTimer, facts: Facts) -> list[
     if command.name not in run.begins:
         return []
     if command.error is not None:
-        return [_run_failed(run, plan, command.name, command.error)]
+        return _run_failed(run, command.name, command.error, facts)
     return [Fact("timer.set", command.name, NOT_YET, "pending", TimerTold(due=command.due))]
 
 
-def _run_failed(run: Run, plan: Plan, step: str | None, error: ErrorDoc) -> Fact:
-    return Fact("run.failed", "run", "running", "failed", RunEnded(step=step, error=error))
+def _run_failed(run: Run, step: str | None, error: ErrorDoc, facts: Facts) -> list[Fact]:
+    """Fail the run at once; attempts in flight are cancelled, a retry begins them anew."""
+    out: list[Fact] = []
+    for name in run.running:
+        out += _stop(run, name, run.steps[name], "the run failed", facts)
+    ended = RunEnded(step=step, error=error)
+    return [*out, Fact("run.failed", "run", "running", "failed", ended)]
 
 
 def _pull(run: Run, plan: Plan, command: c.PullTrigger, facts: Facts) -> list[Fact]:
@@ -227,7 +236,7 @@ def _pull(run: Run, plan: Plan, command: c.PullTrigger, facts: Facts) -> list[Fa
         error = msgspec.structs.replace(
             command.error, message=f"guard {command.guard!r} raised: {command.error.message}"
         )
-        return [_run_failed(run, plan, None, error)]
+        return _run_failed(run, None, error, facts)
     place = run.place or NOT_YET
     edges = plan.edges.get((place, command.trigger), ())
     choice = pick(edges, command.answers)
@@ -243,7 +252,7 @@ def _pull(run: Run, plan: Plan, command: c.PullTrigger, facts: Facts) -> list[Fa
     refused = Fact("signal.refused", command.trigger, place, place, told)
     if command.trigger == "error" and not by_signal:
         error = ErrorDoc("NoEdge", f"no guard lets the error of {place!r} through")
-        return [refused, _run_failed(run, plan, place, error)]
+        return [refused, *_run_failed(run, place, error, facts)]
     return [refused]
 
 
@@ -362,7 +371,12 @@ def _resume(run: Run, plan: Plan, command: c.ResumeRun, facts: Facts) -> list[Fa
     if run.status != "paused":
         return [] if run.status == "running" else Refusal("state", "resume it")
     dest = "running" if run.begun else "scheduled"
-    return [Fact("run.resumed", "run", "paused", dest, RunSteered(by=command.by))]
+    resumed = Fact("run.resumed", "run", "paused", dest, RunSteered(by=command.by))
+    for name, step in run.steps.items():
+        if step.state == "quarantined":  # while the run was paused
+            parked = RunSteered(by="engine", reason=f"{name} is quarantined")
+            return [resumed, Fact("run.parked", "run", "running", "parked", parked)]
+    return [resumed]
 
 
 def _retry(run: Run, plan: Plan, command: c.RetryRun, facts: Facts) -> list[Fact] | Refusal:

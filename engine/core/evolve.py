@@ -58,6 +58,12 @@ def evolve(
                 f"event {version} of run {run.id}: {type_} says {source}, folded is {run.status}"
             )
         run.status = dest
+    elif kind == "timer":
+        if source != ("pending" if subject in run.timers else NOT_YET):
+            raise IllegalEvent(
+                f"event {version} of run {run.id}: {type_} of {subject!r} says {source}, folded is"
+                f" {run.timers.get(subject, NOT_YET)}"
+            )
     elif type_ == "machine.moved" and source != (run.place or NOT_YET):
         raise IllegalEvent(
             f"event {version} of run {run.id}: moved from {source}, folded is {run.place}"
@@ -495,7 +501,7 @@ HANDLERS: dict[str, tuple[Handler, str | None]] = {
     "signal.received": (_signal_received, None),
     "signal.refused": (_signal_refused, None),
     "signal.timed_out": (_signal_timed_out, None),
-    "timer.set": (_timer_set, None),
-    "timer.fired": (_timer_fired, None),
-    "timer.cancelled": (_timer_cancelled, None),
+    "timer.set": (_timer_set, "timer"),
+    "timer.fired": (_timer_fired, "timer"),
+    "timer.cancelled": (_timer_cancelled, "timer"),
 }

@@ -1,7 +1,7 @@
-"""A bench for the pure core: given events, when a command, then events; no log, no clock, no code.
+"""A bench for the pure core: given events, when a command, then events; no log, no clock.
 
-Events are written as one line each: `step.started enrich blocked>running`. Every one of them goes
-through its form on disk before it is folded.
+Events are written as one line each: `step.started enrich blocked>running`, and `-` for what is
+not yet there. Every one of them goes through its form on disk before it is folded.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from engine.core.advance import Question, advance
 from engine.core.breaker import BreakerState
 from engine.core.decide import Refusal, decide
 from engine.core.define import BreakerSpec, Definition, Delay, Edge, Guard, Node, Param, State
-from engine.core.events import DECODERS, ErrorDoc, Fact
+from engine.core.events import DECODERS, NOT_YET, ErrorDoc, Fact
 from engine.core.evolve import evolve
 from engine.core.facts import Facts
 from engine.core.plan import Plan
@@ -30,15 +30,14 @@ NOTHING = c.Value(raw=msgspec.Raw(b"null"))
 def line(fact: Fact) -> str:
     """Give a fact as one line; a breaker's begins with its stream."""
     where = f"{fact.stream} " if fact.stream else ""
-    return f"{where}{fact.type} {fact.subject} {fact.source}>{fact.dest}"
+    source = "-" if fact.source == NOT_YET else fact.source
+    return f"{where}{fact.type} {fact.subject} {source}>{fact.dest}"
 
 
 def node(name: str, *upstreams: str, **options: Any) -> Node:
-    """Make a step: `a` is a required upstream, `a?` has a default, `a!` is asked as an Outcome."""
+    """Make a step: upstream `a` is required, `a?` has a default, `a!` is taken as an Outcome."""
     params = tuple(
-        Param(
-            up.rstrip("?!"), "node", required=not up.endswith("?"), outcome=up.endswith("!")
-        )
+        Param(up.rstrip("?!"), "node", required=not up.endswith("?"), outcome=up.endswith("!"))
         for up in upstreams
     )
     return Node(name, params=params, **options)
@@ -81,7 +80,7 @@ def publish() -> Definition:
 class Bench:
     """One run on the bench, with the breakers, free slots and answers of user code at hand."""
 
-    def __init__(self, definition: Definition, **spec: Any) -> None:
+    def __init__(self, definition: Definition) -> None:
         self.plan = Plan(definition)
         self.run = Run("r1")
         self.now = NOW
@@ -98,7 +97,7 @@ class Bench:
         self.facts: list[Fact] = []  # of the last command or going on
         self.refusal: Refusal | None = None
 
-    def _take(self, name: str) -> bool:
+    def _take(self, _: str) -> bool:
         if not self.free:
             return False
         self.free -= 1

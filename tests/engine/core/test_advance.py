@@ -1,5 +1,7 @@
 """What follows by itself: joins, skips, timers, starts, ends; given, when, then."""
 
+from typing import Any
+
 import pytest
 
 from engine.core import commands as c
@@ -35,7 +37,7 @@ def test_a_chain_goes_on_step_by_step() -> None:
 
 
 def test_a_join_waits_for_all() -> None:
-    """Two parallel steps start at once; what joins them starts after the second."""
+    """Two parallel steps start at once; what joins them starts after both."""
     bench = Bench(pipeline(node("a"), node("b"), node("c", "a", "b"))).starts()
     bench.then(started("a"), started("b"))
     bench.succeeds("b").then(succeeded("b"))
@@ -95,7 +97,9 @@ def test_a_when_that_names_a_skipped_step_is_not_asked() -> None:
     when = (Param("a", "node"),)
     bench = Bench(pipeline(node("a", when=()), node("b", when=when)))
     bench.whens = {"a": False, "b": BOOM}
-    bench.starts().then("step.skipped a blocked>skipped", "step.skipped b blocked>skipped", DONE)
+    bench.starts().then(
+        "step.skipped a blocked>skipped", "step.skipped b blocked>skipped", DONE
+    )
 
 
 # Failures.
@@ -169,7 +173,7 @@ def test_a_step_that_waits_for_a_slot_holds_up_no_timer() -> None:
     bench = Bench(pipeline(node("a"), node("b"), timer, node("c", after=("t",)))).starts()
     bench.free = 0
     bench.loses("a").then("step.lost a running>lost")
-    bench.succeeds("b").then(succeeded("b"), "timer.set t –>pending")
+    bench.succeeds("b").then(succeeded("b"), "timer.set t ->pending")
 
 
 # Signals and timers.
@@ -180,7 +184,7 @@ def test_a_timer_is_set_when_its_after_is_settled_and_fires_at_its_time() -> Non
     timer = Node("t", "timer", after=("a",), delay=DELAY)
     bench = Bench(pipeline(node("a"), timer, node("b", "t"))).starts()
     bench.now += 5 * SECOND
-    bench.succeeds("a").then(succeeded("a"), "timer.set t –>pending")
+    bench.succeeds("a").then(succeeded("a"), "timer.set t ->pending")
     assert bench.run.timers == {"t": NOW + 65 * SECOND}
     bench.passes(59.9).then()
     bench.passes(0.1).then("timer.fired t pending>fired", started("b"))
@@ -199,7 +203,7 @@ def test_a_moment_in_the_past_is_due_at_once() -> None:
     """A timer that is set to a past moment fires in the same turn."""
     timer = Node("t", "timer", delay=Delay(at=1))
     bench = Bench(pipeline(timer, node("a", "t"))).starts()
-    bench.then("timer.set t –>pending", "timer.fired t pending>fired", started("a"))
+    bench.then("timer.set t ->pending", "timer.fired t pending>fired", started("a"))
 
 
 def test_a_delay_is_asked_once_and_recorded() -> None:
@@ -207,7 +211,7 @@ def test_a_delay_is_asked_once_and_recorded() -> None:
     timer = Node("t", "timer", delay=Delay(params=()))
     bench = Bench(pipeline(timer, node("a", "t")))
     bench.delays = {"t": NOW + SECOND}
-    bench.starts().then("timer.set t –>pending")
+    bench.starts().then("timer.set t ->pending")
     bench.delays = {}
     bench.passes(1).then("timer.fired t pending>fired", started("a"))
 
@@ -228,9 +232,11 @@ def test_a_signal_that_came_early_is_kept() -> None:
 def test_a_signal_in_time_cancels_its_deadline() -> None:
     """The deadline is cancelled in the same append."""
     bench = Bench(pipeline(Node("s", "signal", delay=DELAY), node("a", "s"))).starts()
-    bench.then("timer.set s –>pending")
+    bench.then("timer.set s ->pending")
     bench.does(c.TellSignal("s")).then(
-        "timer.cancelled s pending>cancelled", "signal.received s pending>received", started("a")
+        "timer.cancelled s pending>cancelled",
+        "signal.received s pending>received",
+        started("a"),
     )
     bench.passes(3600).then()
 
@@ -280,7 +286,7 @@ PROBES = (
 )
 
 
-def behind(on_open: str = "park", **options: object) -> Bench:
+def behind(on_open: str = "park", **options: Any) -> Bench:
     """Give a run whose step `b` meets a breaker that `a` has just opened."""
     guarded = node("b", "a!", breaker="api", on_open=on_open, **options)
     bench = Bench(pipeline(node("a", breaker="api"), guarded, breaker=SPEC)).starts()
@@ -368,14 +374,14 @@ def test_a_probe_that_is_lost_frees_its_place() -> None:
 
 def test_a_machine_enters_its_first_state_and_works_there() -> None:
     """Entering is an event, the work starts in the same append."""
-    Bench(publish()).starts().then("machine.moved initial –>draft", started("draft"))
+    Bench(publish()).starts().then("machine.moved initial ->draft", started("draft"))
 
 
 def test_done_leaves_the_state_and_the_next_waits_with_a_deadline() -> None:
     """The success of the work, the move and the new state's timeout are one append."""
     bench = Bench(publish()).starts().succeeds("draft")
     bench.then(
-        succeeded("draft"), "machine.moved done draft>review", "timer.set review –>pending"
+        succeeded("draft"), "machine.moved done draft>review", "timer.set review ->pending"
     )
 
 
@@ -416,7 +422,7 @@ def test_what_was_done_before_a_timeout_came_is_answered_first() -> None:
         succeeded("draft"),
         "timer.cancelled draft pending>cancelled",
         "machine.moved done draft>review",
-        "timer.set review –>pending",
+        "timer.set review ->pending",
     )
 
 
