@@ -38,7 +38,7 @@ class Label(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a run's row tells lists beside the headline."""
 
     state: str | None = None
-    error: ErrorDoc | None = None
+    error: dict[str, str | None] | None = None
     ended: int | None = None
 
 
@@ -228,8 +228,8 @@ def row_of(hold: Hold, *, owner: str | None) -> Row:
     run = hold.run
     due = next_due(run)
     error = None
-    if run.status == "failed" and run.failing:
-        error = ErrorDoc("", run.failing)
+    if run.status == "failed" and run.error is not None:
+        error = {"step": run.failing or None, "type": run.error.type, "message": run.error.message}
     label = Label(state=run.place, error=error, ended=run.ended_at)
     return Row(
         status=display_status(run),

@@ -161,6 +161,8 @@ class Try:
             if isinstance(found, Question):
                 if self.crew is None:
                     return  # a sender asks nothing: a worker will
+                if found.version:
+                    self.cause = f"{hold.run.id}@{found.version}"
                 answer = self.turns.performer.answer(hold, found)
                 if answer is None:
                     hold.answered.add(found.name)
@@ -184,6 +186,7 @@ class Try:
                 self.facts_of.setdefault(name, []).append(fact)
                 continue
             version = run.version + 1
+            cause = self.cause or self._cause_of(fact)
             evolve(
                 run, hold.plan, version, fact.type, fact.subject, fact.source, fact.dest,
                 fact.data, self.now,
@@ -191,7 +194,7 @@ class Try:
             self.events.append(
                 NewEvent(
                     fact.type, fact.subject, fact.source, fact.dest,
-                    _encode(fact.data).decode(), self.now, self.cause,
+                    _encode(fact.data).decode(), self.now, cause,
                 )
             )  # fmt: skip
             self.cause = f"{run.id}@{version}"
@@ -201,6 +204,20 @@ class Try:
                 hold.keep(version, bytes(fact.data.output))
             elif fact.type == "run.redefined":
                 hold.plan = self.turns.repository.plan(fact.data.definition)
+
+    def _cause_of(self, fact: Fact) -> str | None:
+        """Name the event that made a start due, when it lies in an earlier append."""
+        run = self.hold.run
+        if fact.type != "step.started" or not run.version:
+            return None
+        if fact.source == "retrying":
+            version = run.step(fact.subject).failed
+        elif run.place is not None:
+            version = run.moved
+        else:
+            above = self.hold.plan.upstreams.get(fact.subject, ())
+            version = max((run.outputs.get(name, 0) for name in above), default=0) or 1
+        return f"{run.id}@{version}"
 
     def _note_flight(self, name: str, data: StepStarted) -> None:
         self.hold.answered.discard(name)
@@ -222,7 +239,7 @@ class Try:
         else:  # a sender leaves the owner as it is
             owns, owner = False, None if hold.run.is_ended else hold.owner
         row = row_of(hold, owner=owner)
-        if owner is None and row.due is None and self._owes_more():
+        if owner is None and self._owes_more():
             row = msgspec.structs.replace(row, due=self.now)
         if not self.events and not inbox and hold.is_owned == owns and hold.tip.version:
             hold.woken = False

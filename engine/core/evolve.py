@@ -7,7 +7,7 @@ A corrupt log is found, not guessed at: source and move are held against the mac
 from collections.abc import Callable
 from typing import Any
 
-from engine.core.events import DECODERS, NOT_YET
+from engine.core.events import DECODERS, NOT_YET, ErrorDoc
 from engine.core.machine import legal
 from engine.core.plan import Plan
 from engine.core.run import Run, StepState
@@ -144,6 +144,9 @@ def _run_ended(
     if dest == "failed":
         run.failure = run.failure or version
         run.failing = run.failing or data.step or ""
+        if run.error is None:
+            reason = data.reason or f"the machine ended in state {run.place!r}"
+            run.error = shorten(data.error) if data.error else ErrorDoc("RunFailed", reason)
 
 
 def _run_steered(
@@ -162,7 +165,7 @@ def _run_retried(
     """Give a fresh budget to what failed for good; what succeeded or was survived stands."""
     run.ended_at = None
     run.result = None
-    failing, run.failing, run.failure = run.failing, None, 0
+    failing, run.failing, run.failure, run.error = run.failing, None, 0, None
     if failing is not None and failing in run.signals:
         del run.signals[failing]
         run.begins[failing] = None
@@ -337,7 +340,12 @@ def _step_failed(
     if subject in plan.survivable:
         settle(run, plan, subject)
     elif run.failing is None:
-        run.failing, run.failure = subject, version
+        run.failing, run.failure, run.error = subject, version, shorten(data.error)
+
+
+def shorten(error: ErrorDoc) -> ErrorDoc:
+    """Give an error as lists show it: without traceback, the message at most 500 characters."""
+    return ErrorDoc(error.type, error.message[:500])
 
 
 def _step_parked(
@@ -359,6 +367,7 @@ def _step_lost(
     run.running.pop(subject, None)
     run.lost[subject] = None
     step = run.steps[subject]
+    step.base += 1  # the retry policy never hears of it
     step.deaths, step.suspect = data.deaths, data.suspect
 
 
@@ -451,6 +460,7 @@ def _signal_timed_out(
         settle(run, plan, subject)
     elif run.failing is None:
         run.failing, run.failure = subject, version
+        run.error = ErrorDoc("SignalTimeout", f"no signal {subject!r} came in time")
 
 
 def _timer_set(

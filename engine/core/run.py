@@ -2,6 +2,8 @@
 
 import msgspec
 
+from engine.core.events import ErrorDoc
+
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 SETTLED = frozenset({"succeeded", "skipped", "failed"})
 
@@ -59,6 +61,7 @@ class Run(msgspec.Struct):
     open: int = 0  # steps not settled yet
     failing: str | None = None  # what failed for good and fails the run
     failure: int = 0  # version of the event that says so
+    error: ErrorDoc | None = None  # the same, shortened, for lists
     result: int | dict[str, int | None] | None = None
 
     # What the run owes the world; ordered sets as dicts, so that each change costs O(1).
