@@ -95,6 +95,7 @@ class _Caller:
     def __init__(self, driver: Driver, mine: deque[Flight], wake: threading.Event) -> None:
         self.mine = mine
         self.wake = wake
+        self.is_flying = False  # it goes on with a successor itself
         self._thread = threading.get_ident()
         self._launch = driver.launch
         driver.launch = self.launch  # type: ignore[method-assign]
@@ -102,7 +103,8 @@ class _Caller:
     def launch(self, flights: list[Flight]) -> None:
         """Keep one flight if the caller has nothing to do."""
         rest = list(flights)
-        if rest and not self.mine and threading.get_ident() == self._thread:
+        is_idle = not self.mine and not self.is_flying
+        if rest and is_idle and threading.get_ident() == self._thread:
             self.mine.append(rest.pop(0))
         if rest:
             self._launch(rest)
@@ -115,7 +117,9 @@ def _drive(
     run_id = hold.run.id
     while True:
         while caller.mine:
+            caller.is_flying = True
             driver.fly(caller.mine.popleft())
+            caller.is_flying = False
         if failures:
             raise failures[0]
         if hold.run.is_ended and not hold.is_lost:
@@ -160,10 +164,8 @@ def _wait_outside(engine: "Engine", driver: Driver, hold: Hold) -> Hold:
             engine.worker.claim_one(driver, run_id)
             if run_id in driver.holds:
                 return driver.holds[run_id]
-            fresh = engine.peek(run_id)
-            if fresh.run.is_ended:
-                return fresh
-            continue
+            if engine.peek(run_id).run.is_ended:
+                return engine.peek(run_id)
         if head.status in ("parked", "paused") and head.owner is None:
             raise PlayheadError(
                 f"run {run_id} is {head.status}; it goes on with"
