@@ -65,7 +65,9 @@ def read_node(one: Listed, binder: Binder) -> Pieces:
     """
     if not isinstance(one, Step):
         delay: Any = one.delay if isinstance(one, Timer) else one.timeout
-        if delay is None or delay_of(delay, _delay_name(one)) is not None:
+        if isinstance(one, Signal) and delay is None:
+            return Pieces()
+        if delay_of(delay, _delay_name(one)) is not None:
             return Pieces()
         return Pieces(delay=binder.read(delay, _delay_name(one), ASKED, one.name))
     who = f"step {one.name!r}"

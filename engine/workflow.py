@@ -110,9 +110,8 @@ class Workflow:
         return cls(name or own, steps=steps, defer=defer, **options)
 
     def __repr__(self) -> str:
-        """Show the workflow's name and kind."""
-        kind = "machine" if self.definition.is_machine else "pipeline"
-        return f"<workflow {self.name!r}, a {kind}>"
+        """Show the workflow's name."""
+        return f"<workflow {self.name!r}>"
 
     def _checked(self, draft: Draft) -> Definition:
         """Give the draft's definition if nothing is wrong with it."""

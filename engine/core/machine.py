@@ -15,6 +15,7 @@ from transitions import EventData, Machine
 from engine.core.define import Definition, Edge
 
 ABSENT: Final = "\N{EN DASH}"  # not yet there
+_PLACE: Final = "playhead_place"
 Row = tuple[str, tuple[str, ...], tuple[str, ...]]  # event type, sources, dests
 Move = tuple[str, str, str]  # source, event type, dest
 
@@ -124,6 +125,7 @@ def build(states: Iterable[str], edges: Iterable[tuple[str, str, str | None]]) -
         auto_transitions=False,
         send_event=True,
         queued=False,
+        model_attribute=_PLACE,  # the library refuses a trigger of this name
     )
     for trigger, source, dest in edges:
         for state in (source, source if dest is None else dest):
@@ -156,10 +158,10 @@ def moves_of(definition: Definition) -> frozenset[Move]:
 class _Scratch:
     """What the library moves when it picks an edge; thrown away after."""
 
-    __slots__ = ("state",)
+    __slots__ = (_PLACE,)
 
     def __init__(self) -> None:
-        self.state = "here"
+        self.playhead_place = "here"
 
 
 def pick(edges: tuple[Edge, ...], answers: Mapping[str, bool]) -> int | None:
@@ -181,7 +183,7 @@ def pick(edges: tuple[Edge, ...], answers: Mapping[str, bool]) -> int | None:
         return 0  # no answer is needed to take the first
     scratch = _Scratch()
     taken = _chooser(edges).events["pull"].trigger(scratch, answers=answers)
-    return int(scratch.state) if taken else None
+    return int(scratch.playhead_place) if taken else None
 
 
 @functools.lru_cache(maxsize=4096)
