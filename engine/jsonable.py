@@ -18,15 +18,26 @@ from typing import Any
 import msgspec
 
 
-class _Real:
+def real_kind(kind: type) -> Any:
+    """Give the real class behind one of freezegun's; any other class itself."""
+    if kind.__module__ == "freezegun.api":
+        for base in kind.__mro__:
+            if base.__module__ == "datetime":
+                return base
+    return kind
+
+
+class Real:
     """The true classes of datetime: freezegun swaps a module's names, not a class's."""
 
-    moment = datetime.datetime
-    day = datetime.date
+    moment: type[datetime.datetime] = real_kind(
+        datetime.datetime
+    )  # a frozen clock may stand over the import itself
+    day: type[datetime.date] = real_kind(datetime.date)
 
 
 _SCALARS = (bytes, bytearray, memoryview, uuid.UUID, datetime.date, datetime.timedelta)
-_LEAVES = frozenset({int, bool, type(None), bytes, uuid.UUID, datetime.timedelta, _Real.day})
+_LEAVES = frozenset({int, bool, type(None), bytes, uuid.UUID, datetime.timedelta, Real.day})
 _BASES: dict[type, Callable[[Any], Any]] = {  # a subclass is written as what it is made of
     str: str.__str__,
     int: int.__int__,
@@ -143,7 +154,7 @@ class _Walk:
         elif isinstance(value, (float, decimal.Decimal)):
             if not math.isfinite(value):
                 raise Odd(f"is {_spelled(value)}, which is no JSON; use None for no number")
-        elif isinstance(value, (_Real.moment, datetime.time)):
+        elif isinstance(value, (Real.moment, datetime.time)):
             offset = value.utcoffset()
             if offset is not None and offset % datetime.timedelta(minutes=1):
                 raise Odd(f"is off UTC by odd seconds ({offset}); use .astimezone(UTC)")
@@ -164,10 +175,10 @@ def lower(value: Any) -> Any:
     """Give what msgspec cannot write by itself as something that it can. The writing hook."""
     if isinstance(value, PurePath):
         return str(value)
-    if isinstance(value, _Real.moment):  # freezegun's
-        moment = _Real.moment.combine(_day(value), value.time(), value.tzinfo)
+    if isinstance(value, Real.moment):  # freezegun's
+        moment = Real.moment.combine(_day(value), value.time(), value.tzinfo)
         return moment.replace(fold=value.fold)
-    if isinstance(value, _Real.day):
+    if isinstance(value, Real.day):
         return _day(value)
     for base, plain in _BASES.items():
         if isinstance(value, base):
@@ -205,17 +216,8 @@ def lift(kind: Any, plain: Any) -> Any:
 
 def is_liftable(kind: Any) -> bool:
     """Tell whether `lift` knows a type."""
-    known = (str, int, float, PurePath, _Real.day)
+    known = (str, int, float, PurePath, Real.day)
     return isinstance(kind, type) and (issubclass(kind, known) or is_model(kind))
-
-
-def real_kind(kind: type) -> type:
-    """Give the real class behind one of freezegun's; any other class itself."""
-    if kind.__module__ == "freezegun.api":
-        for base in kind.__mro__:
-            if base.__module__ == "datetime":
-                return base
-    return kind
 
 
 def is_model(kind: type) -> bool:
@@ -263,7 +265,7 @@ def _spelled(value: float | decimal.Decimal) -> str:
 
 
 def _day(value: datetime.date) -> datetime.date:
-    return _Real.day(value.year, value.month, value.day)
+    return Real.day(value.year, value.month, value.day)
 
 
 def _reads_by_name(kind: type) -> bool:

@@ -1,6 +1,5 @@
 """The nodes of a workflow: each step, signal and timer as data (`Node`) and code (`Work`)."""
 
-import datetime
 from typing import Any, NamedTuple
 
 from engine import retry, signature
@@ -9,11 +8,11 @@ from engine.calls import Call, Work
 from engine.core.define import BreakerSpec, Delay, Node, Param
 from engine.core.finding import Finding
 from engine.errors import DefinitionError
+from engine.jsonable import Real
 from engine.signature import MISSING
 from engine.steps import Signal, Step, Timer
 
 Listed = Step[..., Any] | Signal | Timer
-_MOMENT = (datetime.datetime,)  # in a tuple, where freezegun does not reach
 _BREAKER = ("name", "failure_threshold", "reset_timeout", "probes", "ignore")
 
 
@@ -53,7 +52,7 @@ def returned(one: Listed) -> Any:
     if isinstance(one, Step):
         return one.signature().returns
     if isinstance(one, Timer):
-        return _MOMENT[0]
+        return Real.moment
     return MISSING if one.type is None else signature.real(one.type)
 
 

@@ -3,6 +3,8 @@
 import datetime
 import decimal
 import math
+import subprocess
+import sys
 import timeit
 import uuid
 import zoneinfo
@@ -358,3 +360,18 @@ def test_small_values_are_cheap() -> None:
     for value in (texts, "x" * 1000):
         best = min(timeit.repeat(lambda v=value: encode(v, "v", LIMIT), number=1000, repeat=5))
         assert best / 1000 < 10e-6
+
+
+def test_a_library_imported_on_a_frozen_clock_knows_the_real_datetime() -> None:
+    """A test may freeze the clock before it imports anything of ours."""
+    code = """
+from freezegun import freeze_time
+with freeze_time("2020-01-01"):
+    from engine.values import decode, encode
+    import datetime
+    raw = encode([datetime.datetime.now(datetime.UTC)], "value", 99)
+import datetime
+assert raw == b'["2020-01-01T00:00:00Z"]', raw
+assert type(decode(raw, list[datetime.datetime])[0]) is datetime.datetime
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
