@@ -30,9 +30,8 @@ def real_kind(kind: type) -> Any:
 class Real:
     """The true classes of datetime: freezegun swaps a module's names, not a class's."""
 
-    moment: type[datetime.datetime] = real_kind(
-        datetime.datetime
-    )  # a frozen clock may stand over the import itself
+    # A frozen clock may stand over the import itself, hence asked and not just named.
+    moment: type[datetime.datetime] = real_kind(datetime.datetime)
     day: type[datetime.date] = real_kind(datetime.date)
 
 
@@ -46,8 +45,6 @@ _BASES: dict[type, Callable[[Any], Any]] = {  # a subclass is written as what it
     decimal.Decimal: decimal.Decimal,
 }
 INSTEAD = "use a dataclass, msgspec.Struct, attrs or pydantic class, or dicts, lists and text"
-
-
 _DEEP = 200  # characters of a place that are told
 
 
