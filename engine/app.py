@@ -225,6 +225,11 @@ class Engine:
         """Give a run as folded now; not to be changed."""
         return self.repository.load(run_id)[0]
 
+    def held(self, run_id: str) -> Hold | None:
+        """Give a run that the background worker holds, as it stands; not to be changed."""
+        driver = self.live_driver()
+        return None if driver is None else driver.holds.get(run_id)
+
     # Steering.
 
     def signal(

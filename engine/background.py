@@ -187,19 +187,19 @@ class Background:
         """Find what others did to runs held here; hints may have been lost."""
         if not self.driver.holds:
             return
+        before = [(hold, hold.tip) for hold in list(self.driver.holds.values())]
         owned = self.worker.log.owned(self.worker.id)
-        for run_id, (version, due) in owned.items():
-            hold = self.driver.holds.get(run_id)
-            if hold is None:
-                continue
-            if version != hold.tip.version:
-                self.refresh(hold)
-            elif due is not None and hold.run.parked:
-                hold.woken = True
-                self._turn(hold)
-        for run_id, hold in list(self.driver.holds.items()):
-            if run_id not in owned and hold.is_owned:
-                self.refresh(hold)
+        now = clock.now_us()
+        for hold, tip in before:
+            version, due = owned.get(hold.run.id, (-1, None))
+            with hold.lock:
+                if not hold.is_owned or (version <= hold.tip.version and hold.tip != tip):
+                    continue  # it went on meanwhile
+                if version != hold.tip.version:
+                    self.refresh(hold)
+                elif due is not None and due <= now and hold.run.parked:
+                    hold.woken = True
+                    self._turn(hold)
 
     def _expire(self, now: int) -> None:
         """Record that attempts took too long; a thread cannot be stopped, its result is dropped."""

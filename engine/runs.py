@@ -109,7 +109,7 @@ class Run:
         engine = self._engine
         until = None if timeout is None else clock.real_seconds() + timeout
         with engine.listening.waiter(self.id) as ended:
-            hold = self._hold()
+            hold = engine.held(self.id) or self._hold()
             pause = POLL[0]
             while not hold.run.is_ended:
                 left = 3600.0 if until is None else until - clock.real_seconds()
@@ -137,7 +137,7 @@ class Run:
             loop.call_soon_threadsafe(done.set)
 
         with self._engine.listening.waiter(self.id, tell) as ended:
-            hold: Hold = await loop.run_in_executor(None, self._hold)
+            hold = self._engine.held(self.id) or await loop.run_in_executor(None, self._hold)
             while not hold.run.is_ended:
                 if self._engine.is_open:
                     await done.wait()
