@@ -10,7 +10,7 @@ from typing import Any
 from engine.core.events import DECODERS, NOT_YET, ErrorDoc
 from engine.core.machine import legal
 from engine.core.plan import Plan
-from engine.core.run import Run, StepState
+from engine.core.run import SETTLED, Run, StepState
 
 Handler = Callable[[Run, Plan, int, str, str, Any, int], None]
 
@@ -221,19 +221,29 @@ def rejoin(run: Run, plan: Plan) -> None:
     run.ready = {}
     run.awaiting = {}
     run.begins = {}
-    settled = {n for n, s in run.steps.items() if s.state in ("succeeded", "skipped", "failed")}
-    settled |= set(run.signals) | {n for n in run.outputs if n in plan.nodes}
     run.open = 0
     for name, node in plan.nodes.items():
-        works = node.kind in ("step", "workflow")
-        if works and name not in settled:
+        state = run.step(name).state
+        if node.kind in ("step", "workflow") and state not in SETTLED:
             run.open += 1
-        left = sum(up not in settled for up in plan.upstreams[name])
+        left = sum(not _is_settled(run, plan, up) for up in plan.upstreams[name])
         if left != plan.upstream_count[name]:
             run.waiting[name] = left
-        touched = name in settled or name in run.timers or run.step(name).state != "blocked"
-        if not left and not touched:
+        touched = name in run.timers or name in run.signals or name in run.outputs
+        if not left and not touched and state == "blocked":
             _join(run, plan, name)
+
+
+def _is_settled(run: Run, plan: Plan, name: str) -> bool:
+    """Tell whether a node counts as done at its consumers' joins."""
+    state = run.signals.get(name)
+    if state is None:
+        state = run.step(name).state
+        if state != "failed":
+            return state in SETTLED or name in run.outputs
+    elif state == "received":  # one that came early counts when its wait would begin
+        return all(_is_settled(run, plan, up) for up in plan.upstreams[name])
+    return name in plan.survivable  # failed or timed out
 
 
 # step.*
@@ -445,6 +455,8 @@ def _signal_received(
 def _signal_refused(
     run: Run, plan: Plan, version: int, subject: str, dest: str, data: Any, at: int
 ) -> None:
+    if data.key is not None and not plan.definition.is_machine:
+        run.keys[f"{subject}\0{data.key}"] = None  # it will be refused for ever; once is enough
     if data.received is not None:
         run.inbox.pop(data.received, None)
         run.deferred.pop(data.received, None)

@@ -35,7 +35,7 @@ def line(fact: Fact) -> str:
 
 
 def node(name: str, *upstreams: str, **options: Any) -> Node:
-    """Make a step: upstream `a` is required, `a?` has a default, `a!` is taken as an Outcome."""
+    """Make a step: upstream `a` is required, `a?` has a default, `a!` is an Outcome."""
     params = tuple(
         Param(up.rstrip("?!"), "node", required=not up.endswith("?"), outcome=up.endswith("!"))
         for up in upstreams

@@ -29,7 +29,7 @@ FAILED = "run.failed run running>failed"
 
 
 def test_a_chain_goes_on_step_by_step() -> None:
-    """A step starts in the append that records its upstream's success; the last ends the run."""
+    """A step starts in the append of its upstream's success; the last ends the run."""
     bench = Bench(pipeline(node("a"), node("b", "a"))).starts()
     bench.then(started("a"))
     bench.succeeds("a").then(succeeded("a"), started("b"))
