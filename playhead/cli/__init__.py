@@ -1,1 +1,21 @@
-"""Placeholder."""
+"""The command line. `main` is what `playhead` calls; it imports only what the command needs."""
+
+import sys
+
+import playhead
+from playhead import importing
+
+
+def main() -> None:
+    """Obey the command line, and end the process with its exit code."""
+    if sys.argv[1:] in (["--version"], ["-V"]):
+        sys.stdout.write(f"playhead {playhead.__version__}\n")
+        return
+    try:
+        importing.check_packages()
+    except importing.AppRefused as refused:
+        sys.stderr.write(f"playhead: {refused}\n")
+        sys.exit(2)
+    from playhead.cli.commands import app  # noqa: PLC0415 - not before the packages are ours
+
+    app(prog_name="playhead")

@@ -1,0 +1,5 @@
+"""`python -m playhead`: the same as the command `playhead`."""
+
+from playhead.cli import main
+
+main()

@@ -1,0 +1,48 @@
+"""The commands of the command line, each from its family's file."""
+
+from typing import Annotated
+
+import typer
+
+import playhead
+from playhead.cli import making, reading, replaying, running, steering, upkeep, watching
+from playhead.cli.options import guarded
+
+app = typer.Typer(
+    name="playhead",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"playhead {playhead.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", "-V", callback=_say_version, is_eager=True, help="Say it."),
+    ] = False,
+) -> None:
+    """Run workflows on an event log, and look at any moment of what they did.
+
+    APP is file.py:attribute or module:attribute; the attribute defaults to `engine`.
+    """
+
+
+for command in (
+    running.run, running.start, running.serve,
+    reading.runs, reading.show, replaying.replay, reading.graph,
+    steering.signal, steering.cancel, steering.pause, steering.resume, steering.retry,
+    watching.breakers, watching.triggers,
+    upkeep.verify, upkeep.stats, making.init,
+):  # fmt: skip
+    app.command(command.__name__)(guarded(command))

@@ -1,0 +1,119 @@
+r"""What leaves a command: results on stdout, words on stderr; nobody's control characters.
+
+User data may hold anything; what a terminal would obey is shown escaped, `\x1b` for example.
+"""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDE = 100_000  # columns: a listing that no terminal shows is never wrapped or shortened
+_OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, bidi and joiners, lone surrogates
+_STYLES = {
+    "succeeded": "green", "failed": "red", "cancelled": "red", "cancelling": "red",
+    "parked": "bold yellow", "waiting": "yellow", "paused": "yellow", "retrying": "yellow",
+    "scheduled": "cyan", "running": "blue", "skipped": "dim", "blocked": "dim", "open": "red",
+    "forced_open": "red", "half_open": "yellow", "closed": "green", "armed": "green",
+}  # fmt: skip
+
+
+def plain(text: object) -> str:
+    """Give text on one line with all that a terminal would obey escaped. *Pure.*"""
+    shown = str(text)
+    if shown.isascii() and shown.isprintable():
+        return shown
+    return "".join(_escaped(c) if unicodedata.category(c) in _OBEYED else c for c in shown)
+
+
+def _escaped(c: str) -> str:
+    return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(c) or (
+        f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}"
+    )
+
+
+def lines(text: str) -> str:
+    """Give text of many lines, each of them made plain. *Pure.*"""
+    return "\n".join(plain(line.expandtabs(4)) for line in text.split("\n"))
+
+
+def json_text(value: Any, *, indent: int | None = 2) -> str:
+    """Give a value of plain JSON as whole text, with what a terminal would obey escaped. *Pure.*"""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(
+        f"\\u{ord(c):04x}" if ord(c) < 0x10000 and c != "\n" and _is_obeyed(c) else c
+        for c in text
+    )
+
+
+def _is_obeyed(c: str) -> bool:
+    return unicodedata.category(c) in _OBEYED
+
+
+def short(value: Any, width: int = 60) -> str:
+    """Give a JSON value on one line of at most so many characters. *Pure.*"""
+    text = plain(json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def when(moment: datetime | None, *, fine: bool = False) -> str:
+    """Give a moment in UTC to the second, or to the microsecond. *Pure.*"""
+    if moment is None:
+        return "-"
+    text = moment.isoformat(timespec="microseconds" if fine else "seconds")
+    return text.replace("+00:00", "Z")
+
+
+def console() -> Console:
+    """Give stdout as rich writes to it."""
+    width = None if sys.stdout.isatty() else WIDE
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+
+
+def result(value: Any, *, indent: int | None = 2) -> None:
+    """Print a JSON value to stdout."""
+    text = json_text(value, indent=indent)
+    encoding = (sys.stdout.encoding or "utf-8").lower().replace("-", "")
+    if encoding != "utf8":
+        text = json.dumps(value, indent=indent)
+    sys.stdout.write(text + "\n")
+
+
+def say(text: str = "") -> None:
+    """Print lines of text to stdout."""
+    sys.stdout.write(lines(text) + "\n")
+
+
+def note(text: str) -> None:
+    """Print a remark to stderr."""
+    sys.stderr.write(lines(text) + "\n")
+    sys.stderr.flush()
+
+
+def refuse(text: str) -> None:
+    """Print to stderr why a command was not obeyed."""
+    note(f"playhead: {text}")
+
+
+def styled(text: str) -> Text:
+    """Give a status or state in its colour."""
+    return Text(plain(text), style=_STYLES.get(text, ""))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+    """Print a table to stdout; the last column gives way when the terminal is narrow."""
+    grid = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
+    for number, name in enumerate(head, 1):
+        is_last = number == len(head)
+        grid.add_column(name, no_wrap=True, overflow="ellipsis" if is_last else "fold")
+    for row in rows:
+        grid.add_row(*(c if isinstance(c, Text) else Text(plain(c)) for c in row))
+    console().print(grid)

@@ -1,0 +1,215 @@
+"""`run`, `start` and `serve`: what makes runs go."""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+import playhead
+from engine import values
+from eventstore import clock
+from playhead import importing, render
+from playhead.cli import out, target
+from playhead.cli.inputs import read_inputs, read_moment, read_tags
+from playhead.cli.options import DONE, FAILED, INTERRUPTED, App, Ends, Json, Url
+from playhead.cli.progress import Journal, Progress
+
+if TYPE_CHECKING:
+    from engine.app import Engine
+
+UNLIMITED = 2**62  # bytes; what is printed was small enough to be recorded
+LOOK = 0.01  # real seconds between looks whether the workers are up
+
+Target = Annotated[
+    str, typer.Argument(metavar="APP:WORKFLOW", help="app.py:documents, or with --app a name.")
+]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Inputs, read as the annotation asks, else as JSON, else as text.",
+    ),
+]
+Key = Annotated[str | None, typer.Option(help="The same key gives the same run, for ever.")]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="NAME=TEXT", help="For lists; repeatable.")
+]
+
+
+def run(
+    workflow: Target,
+    inputs: Pairs = None,
+    *,
+    key: Key = None,
+    tag: Tags = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress on stderr.")
+    ] = False,
+    app: App = None,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Run a workflow to its end, here and now, and print its result as JSON.
+
+    Progress goes to stderr. Exit code 1: the run failed. Ctrl-C lets go of the run: it stays in
+    the log, and `playhead serve` goes on with it.
+    """
+    engine, found = target.app_workflow(workflow, app, url)
+    given = read_inputs(found, inputs or ())
+    told = Progress(engine, silent=quiet or json)
+    before = _interrupt_on_term()
+    try:
+        with target.closed(engine), told:
+            try:
+                result = engine.run(found, given, key=key, tags=read_tags(tag or ()))
+                out.result(_plain(result), indent=None if json else 2)
+            except playhead.RunFailed as failed:
+                _say_failed(failed, engine, workflow, as_json=json)
+                raise Ends(FAILED) from failed
+            except playhead.RunCancelled as cancelled:
+                out.refuse(str(cancelled))
+                raise Ends(FAILED) from cancelled
+            except playhead.PlayheadError as refused:
+                if told.run_id is None:
+                    raise
+                out.refuse(str(refused))
+                raise Ends(FAILED) from refused
+    except KeyboardInterrupt:
+        out.note(_let_go(told.run_id, workflow))
+        raise Ends(INTERRUPTED) from None
+    finally:
+        _restore(before)
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.json.decode(values.encode(value, "the result", UNLIMITED))
+
+
+def _say_failed(
+    failed: "playhead.RunFailed", engine: "Engine", named: str, *, as_json: bool
+) -> None:
+    replay = f"playhead replay {failed.run_id} --url {engine.url}"
+    if as_json:
+        doc = {
+            "id": failed.run_id,
+            "status": "failed",
+            "error": render.error_doc(failed, whole=True),
+            "replay": replay,
+        }
+        out.note(out.json_text(doc, indent=None))
+        return
+    where = ""
+    if failed.step is not None:
+        where = f" at step {failed.step!r} after {failed.attempts} attempt"
+        where += "s" * (failed.attempts != 1)
+    if failed.traceback:
+        out.note(failed.traceback.rstrip("\n"))
+    out.note(
+        f"run {failed.run_id} ({named}) failed{where}: {failed.error_type}: {failed.error}"
+    )
+    out.note(f"  see what happened, event by event: {replay}")
+
+
+def _let_go(run_id: str | None, named: str) -> str:
+    if run_id is None:
+        return "interrupted"
+    app = named.rpartition(":")[0] or named
+    return f"interrupted; run {run_id} is let go of, and playhead serve {app} goes on with it"
+
+
+def _interrupt_on_term() -> Any:
+    """Let SIGTERM do what Ctrl-C does; give what it did before."""
+
+    def on_term(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    return signal.signal(signal.SIGTERM, on_term)
+
+
+def _restore(before: Any) -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+
+
+def start(
+    workflow: Target,
+    inputs: Pairs = None,
+    *,
+    key: Key = None,
+    tag: Tags = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="Not before this ISO time.")
+    ] = None,
+    priority: Annotated[int, typer.Option(help="Larger first among what is due.")] = 0,
+    app: App = None,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Start a run and print its id as JSON; `serve`, here or elsewhere, does the work."""
+    engine, found = target.app_workflow(workflow, app, url)
+    given = read_inputs(found, inputs or ())
+    with target.closed(engine):
+        moment = read_moment(at) if at is not None else None
+        started = engine.start(
+            found, given, key=key, at=moment, priority=priority, tags=read_tags(tag or ())
+        )
+        if json:
+            out.result(render.run_doc(engine, engine.playhead(started)))
+        else:
+            out.result(started.id)
+
+
+def serve(
+    app_named: Annotated[
+        str | None, typer.Argument(metavar="[APP]", help="app.py, or app.py:engine.")
+    ] = None,
+    *,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing of single runs.")
+    ] = False,
+    app: App = None,
+    url: Url = None,
+) -> None:
+    """Work until SIGTERM or Ctrl-C: fire triggers, run what is due; a second one stops at once.
+
+    Exit code 0: it drained softly. 130: a second signal cut it short.
+    """
+    engine = target.app_engine(app_named or app, url)
+    journal = Journal(engine, silent=quiet)
+    up = threading.Event()
+    threading.Thread(target=_tell_ready, args=(engine, up), daemon=True).start()
+    try:
+        with journal:
+            code = engine.serve()
+    finally:
+        up.set()
+    if code == DONE:
+        out.note("drained; what was not done stays in the log")
+        return
+    out.note("stopped at once; what was in flight is done again by the next worker")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # steps in flight must not hold the process
+
+
+def _tell_ready(engine: "Engine", over: threading.Event) -> None:
+    while not engine.is_open:
+        if over.is_set():
+            return
+        clock.real_sleep(LOOK)
+    where = target.path_of(engine)
+    out.note(
+        f"playhead {playhead.__version__} is ready on"
+        f" {engine.url if where is None else importing.shown(where)}"
+    )
+    out.note(f"  workflows: {', '.join(engine.workflows) or 'none'}")
+    for trigger in engine.triggers.values():
+        out.note(f"  watches: {trigger.name}")
+    out.note("  Ctrl-C stops it softly")

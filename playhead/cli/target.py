@@ -1,0 +1,173 @@
+"""Which log a command is about, and which run in it."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import playhead
+from eventstore.errors import LogError
+from playhead import importing, loading, settings
+from playhead.cli.inputs import read_moment
+from playhead.cli.options import Wrong
+
+if TYPE_CHECKING:
+    from engine.app import Engine
+    from engine.playhead import Playhead
+    from engine.workflow import Workflow
+
+MISSING = (
+    f"which log? Give --url sqlite:///file.db (or {settings.URL}),"
+    f" or the app that uses it: --app app.py (or {settings.APP})"
+)
+MATCHES = 5  # runs named when a part of an id fits several
+
+
+@contextlib.contextmanager
+def reading(app: str | None, url: str | None) -> Iterator["Engine"]:
+    """Give an engine to look through; with a url no app is loaded. Its database must exist."""
+    if url is None and app is None:
+        raise Wrong(MISSING)
+    engine = loading.load_engine(app) if url is None and app else playhead.Engine(url or "")
+    must_exist(engine)
+    with closed(engine):
+        yield engine
+
+
+@contextlib.contextmanager
+def steering(app: str | None, url: str | None) -> Iterator["Engine"]:
+    """Give an engine to steer with; an app, if there is one, knows types and breakers."""
+    if app is None:
+        with reading(app, url) as engine:
+            yield engine
+        return
+    engine = moved(loading.load_engine(app), url)
+    must_exist(engine)
+    with closed(engine):
+        yield engine
+
+
+def app_engine(app: str | None, url: str | None) -> "Engine":
+    """Give the engine of an app, on another database if a url says so.
+
+    Raises:
+        Wrong: no app is given.
+    """
+    if app is None:
+        raise Wrong(f"which app? Name it: app.py or app.py:engine, or set {settings.APP}")
+    return moved(loading.load_engine(app), url)
+
+
+def app_workflow(target: str, app: str | None, url: str | None) -> "tuple[Engine, Workflow]":
+    """Give engine and workflow of `APP:WORKFLOW`, or of a workflow's name and an app."""
+    if app is not None and (":" not in target and not target.endswith(".py")):
+        engine, workflow = loading.load_workflow(f"{_whole(app)}:{target}")
+    elif ":" in target or target.endswith(".py"):
+        engine, workflow = loading.load_workflow(target)
+    else:
+        raise Wrong(
+            f"which app is {target!r} a workflow of? Write APP:WORKFLOW, such as"
+            f" app.py:{target}, or give --app (or {settings.APP})"
+        )
+    return moved(engine, url), workflow
+
+
+def _whole(app: str) -> str:
+    return app if ":" in app else f"{app}:{loading.ATTRIBUTE}"
+
+
+def moved(engine: "Engine", url: str | None) -> "Engine":
+    """Give the same engine on another database."""
+    if url is None or url == engine.url:
+        return engine
+    return playhead.Engine(
+        url,
+        workflows=engine.workflows.values(),
+        triggers=engine.triggers.values(),
+        threads=engine.threads,
+        grace=engine.grace,
+        max_value=engine.max_value,
+        tape=engine.tape,
+    )
+
+
+@contextlib.contextmanager
+def closed(engine: "Engine") -> Iterator[None]:
+    """Let go of the log at the end; say storage errors as the engine does."""
+    try:
+        yield
+    except LogError as error:
+        raise playhead.StorageError(str(error)) from error
+    finally:
+        with contextlib.suppress(playhead.PlayheadError, LogError):
+            engine.close()
+
+
+def path_of(engine: "Engine") -> str | None:
+    """Give the file of an engine's log, None if it is not kept in one."""
+    path: str | None = getattr(getattr(engine.log, "database", None), "path", None)
+    return path
+
+
+def must_exist(engine: "Engine") -> None:
+    """Refuse a database that is not there yet: reading must not make one.
+
+    Raises:
+        Wrong: there is no such file, or the log is private to its process.
+    """
+    if engine.is_private:
+        raise Wrong(
+            f"{engine.url} is private to the process that made it: nothing in it can be read"
+            " from here; use a file: sqlite:///playhead.db"
+        )
+    path = path_of(engine)
+    if path is None:
+        return
+    if not os.path.exists(path):  # noqa: PTH110
+        raise Wrong(
+            f"there is no database {importing.shown(path)} ({engine.url}); the first run makes"
+            " it: playhead run APP:WORKFLOW"
+        )
+    if os.path.isfile(path) and not os.path.getsize(path):  # noqa: PTH113, PTH202
+        raise Wrong(f"{importing.shown(path)} ({engine.url}) is empty: it is no database")
+
+
+def run_id(engine: "Engine", text: str) -> str:
+    """Give the id of the run that is meant: an id, the begin or end of just one, or `last`.
+
+    Raises:
+        Wrong: none is meant, or several are.
+    """
+    log: Any = engine.log
+    if text == "last":
+        newest = log.heads(kind="run", limit=1)
+        if not newest:
+            raise Wrong("there is no run in this log yet")
+        return str(newest[0].id)
+    head = log.head(text) if text else None
+    if head is not None and head.kind == "run":
+        return text
+    asked = text.lower()
+    ids = [h.id for h in log.heads(kind="run")] if asked else []
+    fits: list[str] = [i for i in ids if i.startswith(asked) or i.endswith(asked)]
+    if len(fits) == 1:
+        return fits[0]
+    if not fits:
+        raise Wrong(f"no run {text!r} in {engine.url}; `playhead runs` lists them")
+    more = f" and {len(fits) - MATCHES} more" if len(fits) > MATCHES else ""
+    raise Wrong(f"{text!r} may be any of {', '.join(fits[:MATCHES])}{more}; write more of it")
+
+
+def head_at(engine: "Engine", run: str, at: str | None) -> "Playhead":
+    """Give a run's playhead, standing where `--at` says.
+
+    Raises:
+        Wrong: there is no such version, or that is no time.
+    """
+    head = engine.playhead(run)
+    if at is None:
+        return head
+    try:
+        return head.seek(int(at) if at.lstrip("+-").isdigit() else read_moment(at))
+    except ValueError as error:
+        raise Wrong(f"--at {at}: {error}") from None
