@@ -72,12 +72,17 @@ class Engine:
         self.workflows: dict[str, KnownWorkflow] = {}
         self._declared: dict[str, CircuitBreaker] = {}
         for workflow in workflows:
-            self._add(workflow)
+            self.add(workflow)
         self.triggers = known_triggers(triggers, self.workflows)
         self.log = open_log(url)
         self._build()
 
-    def _add(self, workflow: Any) -> None:
+    def add(self, workflow: Any) -> None:
+        """Learn a workflow.
+
+        Raises:
+            DefinitionError: another one, or another breaker, has its name.
+        """
         known = self.workflows.get(workflow.name)
         if known is not None and known is not workflow:
             raise DefinitionError(
@@ -381,6 +386,14 @@ class Engine:
 
     def _driver(self, crew: Crew) -> Driver:
         return Driver(self.turns, crew)
+
+    def start_here(self, workflow: Any, given: Mapping[str, Any], **options: Any) -> Hold:
+        """Start a run with the slots of a driver."""
+        return self.starting.start(workflow, given, **options)
+
+    def poll_triggers(self) -> None:
+        """Let all triggers look."""
+        self.doorways.poll(always=True)
 
     def poke(self) -> None:
         """Let the background worker look at once."""

@@ -4,18 +4,16 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.core.run import next_due
 from engine.driver import Driver
 from engine.errors import ClockStandsStill, PlayheadError, RunCancelled
 from engine.flights import Crew, Flight
+from engine.host import Host
 from engine.repository import Hold
 from engine.runs import result_of
 from eventstore import clock
-
-if TYPE_CHECKING:
-    from engine.app import Engine
 
 BATCH = 100  # runs claimed at once
 SLICE = 0.05  # real seconds between looks while the caller waits
@@ -24,7 +22,7 @@ SLICE = 0.05  # real seconds between looks while the caller waits
 class Heartbeat:
     """Keeps the lease while the caller's thread is in user code; a thread only while it lasts."""
 
-    def __init__(self, engine: "Engine") -> None:
+    def __init__(self, engine: Host) -> None:
         self._engine = engine
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -52,7 +50,7 @@ class Heartbeat:
 
 
 def run_here(
-    engine: "Engine", workflow: Any, mapping: Mapping[str, Any] | None, *, key: str | None,
+    engine: Host, workflow: Any, mapping: Mapping[str, Any] | None, *, key: str | None,
     at: datetime | None, priority: int, tags: Mapping[str, str] | None, inputs: Mapping[str, Any],
 ) -> Any:  # fmt: skip
     """Start a run and drive it to its end in this thread; give its result."""
@@ -72,7 +70,7 @@ def run_here(
 
     driver.on_fatal = failed
     with Heartbeat(engine):
-        hold = engine.starting.start(
+        hold = engine.start_here(
             workflow, {**(mapping or {}), **inputs},
             key=key, at=at, priority=priority, tags=tags, driver=driver,
         )  # fmt: skip
@@ -111,7 +109,7 @@ class _Caller:
 
 
 def _drive(
-    engine: "Engine", driver: Driver, hold: Hold, caller: _Caller, failures: list[BaseException]
+    engine: Host, driver: Driver, hold: Hold, caller: _Caller, failures: list[BaseException]
 ) -> Hold:
     """Drive one run until it has ended; wait for timers, breakers and others in between."""
     run_id = hold.run.id
@@ -142,12 +140,12 @@ def _drive(
         hold = _wait_outside(engine, driver, hold)
 
 
-def _moved_on(engine: "Engine", hold: Hold) -> bool:
+def _moved_on(engine: Host, hold: Hold) -> bool:
     head = engine.log.head(hold.run.id)
     return head is not None and head.tip.version != hold.tip.version
 
 
-def _wait_outside(engine: "Engine", driver: Driver, hold: Hold) -> Hold:
+def _wait_outside(engine: Host, driver: Driver, hold: Hold) -> Hold:
     """Wait until a run that nobody holds, or another does, can go on; take it again."""
     log, run_id = engine.log, hold.run.id
     was = clock.now_us()
@@ -192,7 +190,7 @@ def _wait_outside(engine: "Engine", driver: Driver, hold: Hold) -> Hold:
         waited += pause
 
 
-def _due_of(engine: "Engine", due: int | None, waits_on: tuple[str, ...]) -> int | None:
+def _due_of(engine: Host, due: int | None, waits_on: tuple[str, ...]) -> int | None:
     """Give when a run can go on by the clock: its own due time, or its breakers'."""
     dues = [] if due is None else [due]
     for name in waits_on:
@@ -202,7 +200,7 @@ def _due_of(engine: "Engine", due: int | None, waits_on: tuple[str, ...]) -> int
     return min(dues) if dues else None
 
 
-def drive_until_idle(engine: "Engine") -> None:
+def drive_until_idle(engine: Host) -> None:
     """Do everything that is ready: triggers, timers, runs; in this thread, in a fixed order."""
     crew = Crew(1, "playhead-idle")
     driver = Driver(engine.turns, crew)
@@ -218,10 +216,10 @@ def drive_until_idle(engine: "Engine") -> None:
                 driver.release(hold, "run_until_idle has returned")
 
 
-def _one_round(engine: "Engine", driver: Driver) -> bool:
+def _one_round(engine: Host, driver: Driver) -> bool:
     """Poll triggers, sweep, claim and perform once; tell whether anything was done."""
     before = engine.log.counters.events
-    engine.doorways.poll(always=True)
+    engine.poll_triggers()
     engine.worker.sweep(driver)
     claimed = engine.worker.claim(driver, BATCH)
     flights = driver.inline

@@ -186,6 +186,9 @@ class Try:
                 self.facts_of.setdefault(name, []).append(fact)
                 continue
             version = run.version + 1
+            if fact.type == "run.redefined":
+                hold.plan = self.turns.repository.plan(fact.data.definition)
+                self.specs = self.turns.specs(hold.plan)
             cause = self.cause or self._cause_of(fact)
             evolve(
                 run, hold.plan, version, fact.type, fact.subject, fact.source, fact.dest,
@@ -202,8 +205,6 @@ class Try:
                 self._note_flight(fact.subject, fact.data)
             elif fact.type == "step.succeeded" and type(fact.data.output) is _RAW:
                 hold.keep(version, bytes(fact.data.output))
-            elif fact.type == "run.redefined":
-                hold.plan = self.turns.repository.plan(fact.data.definition)
 
     def _cause_of(self, fact: Fact) -> str | None:
         """Name the event that made a start due, when it lies in an earlier append."""

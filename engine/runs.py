@@ -3,17 +3,15 @@
 import asyncio
 from collections.abc import Generator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine import values
 from engine.core.events import DECODERS, RunEnded
 from engine.core.run import ENDED, display_status
 from engine.errors import ResultTimeout, RunCancelled, RunFailed
+from engine.host import Host
 from engine.repository import Hold
 from eventstore import Event, clock
-
-if TYPE_CHECKING:
-    from engine.app import Engine
 
 POLL = (0.002, 0.25)  # real seconds between looks at a run that another process drives
 
@@ -23,7 +21,7 @@ class Run:
 
     __slots__ = ("_engine", "id")
 
-    def __init__(self, engine: "Engine", run_id: str) -> None:
+    def __init__(self, engine: Host, run_id: str) -> None:
         self._engine = engine
         self.id = run_id
 
@@ -137,17 +135,19 @@ class Run:
             loop.call_soon_threadsafe(done.set)
 
         with self._engine.listening.waiter(self.id, tell) as ended:
-            hold = self._engine.held(self.id) or await loop.run_in_executor(None, self._hold)
-            while not hold.run.is_ended:
-                if self._engine.is_open:
+            hold = self._engine.held(self.id)
+            while hold is None or not hold.run.is_ended:
+                if hold is not None and self._engine.is_open:
                     await done.wait()
-                    hold = ended.hold or await loop.run_in_executor(None, self._hold)
-                else:
+                    hold = ended.hold
+                elif hold is not None:
                     hold = await loop.run_in_executor(None, self.wait)
+                if hold is None:
+                    hold = await loop.run_in_executor(None, self._hold)
         return result_of(self._engine, hold)
 
 
-def result_of(engine: "Engine", hold: Hold) -> Any:
+def result_of(engine: Host, hold: Hold) -> Any:
     """Give the result of an ended run, converted to the declared type of its last step.
 
     Raises:
@@ -167,7 +167,7 @@ def result_of(engine: "Engine", hold: Hold) -> Any:
     return _value(engine, hold, name, run.result)
 
 
-def _value(engine: "Engine", hold: Hold, name: str, version: int | None) -> Any:
+def _value(engine: Host, hold: Hold, name: str, version: int | None) -> Any:
     if version is None:
         return None
     raw = engine.repository.value(hold, version)
@@ -177,7 +177,7 @@ def _value(engine: "Engine", hold: Hold, name: str, version: int | None) -> Any:
     return values.decode(raw, declared, f"result of run {hold.run.id}")
 
 
-def failure_of(engine: "Engine", hold: Hold) -> RunFailed:
+def failure_of(engine: Host, hold: Hold) -> RunFailed:
     """Give the error that an ended run failed of."""
     run = hold.run
     version = run.failure

@@ -3,15 +3,13 @@
 import signal
 import threading
 from types import FrameType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from engine.app import Engine
+from engine.host import Host
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def serve(engine: "Engine") -> int:
+def serve(engine: Host) -> int:
     """Work until a signal comes; give the exit code (0 drained, 130 stopped by a second one)."""
     stop = threading.Event()
     hard = threading.Event()

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -17,19 +17,17 @@ from engine.core.facts import Facts
 from engine.core.run import Run
 from engine.driver import Driver
 from engine.errors import DefinitionError, KeyReused, PlayheadError, ValueRefused
+from engine.host import Host
 from engine.repository import Hold, KnownWorkflow, row_of
 from engine.triggering import Prepared
 from eventstore import NEW, Headline, InboxKey, NewEvent, Tip, Write, clock
 from eventstore.errors import KeyTaken
 
-if TYPE_CHECKING:
-    from engine.app import Engine
-
 
 class Starting:
     """Starts runs for callers and for triggers; one for an engine."""
 
-    def __init__(self, engine: "Engine") -> None:
+    def __init__(self, engine: Host) -> None:
         self._engine = engine
         self.log = engine.log
         self._woken = False
@@ -53,7 +51,7 @@ class Starting:
                 f"{wanted!r} is no workflow; hand over a Workflow or its name"
             )
         if name not in known:
-            self._engine._add(wanted)  # noqa: SLF001 - the engine learns it at its first start
+            self._engine.add(wanted)
             self._engine.repository.add(wanted)
         elif known[name] is not wanted and known[name].hash != wanted.hash:
             raise DefinitionError(

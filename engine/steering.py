@@ -1,21 +1,17 @@
 """Commands on runs: obeyed where the run is held, or appended from outside with a hint."""
 
-from typing import TYPE_CHECKING
-
 from engine.core import commands as c
 from engine.core.decide import Refusal
 from engine.errors import CommandRefused, RunEnded, SignalRefused
+from engine.host import Host
 from engine.repository import Hold
 from engine.ring import Turn
-
-if TYPE_CHECKING:
-    from engine.app import Engine
 
 
 class Steering:
     """Hands commands to runs; one for an engine."""
 
-    def __init__(self, engine: "Engine") -> None:
+    def __init__(self, engine: Host) -> None:
         self._engine = engine
 
     def obey(self, hold: Hold, command: c.Command) -> None:

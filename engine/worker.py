@@ -15,8 +15,7 @@ from engine.breakers import BreakerStore
 from engine.core import commands as c
 from engine.core.fit import misfit
 from engine.driver import Driver
-from engine.errors import DefinitionError
-from engine.repository import KnownWorkflow, Repository
+from engine.repository import Hold, KnownWorkflow, Repository
 from engine.turns import Turns
 from eventstore import Claim, Log, WorkerRow, clock
 
@@ -24,6 +23,7 @@ log = logging.getLogger("playhead.engine")
 ROUND = 1.0  # real seconds: the slow poll beneath the hints
 SLICE = 0.05  # real seconds: how soon a frozen clock that was moved is noticed
 CLAIM_ONE = 100  # runs looked at to find one
+SKIP = 5.0  # real seconds in which a run is left to a better worker
 ASYNC_SLOTS = 1000  # async attempts in flight at once
 
 
@@ -43,6 +43,8 @@ class Worker:
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self.lease = int(lease * clock.SECOND)
         self._until = 0
+        self._since = 0
+        self._skips: dict[str, float] = {}  # runs left to a better worker -> real seconds
         self._entered = False
         self._lock = threading.Lock()
 
@@ -55,7 +57,7 @@ class Worker:
             if not self._entered:
                 for workflow in self.workflows.values():
                     self.repository.publish(workflow)
-                self._until = now + self.lease
+                self._since, self._until = now, now + self.lease
                 self.log.enter(
                     WorkerRow(
                         self.id, self.name, socket.gethostname(), os.getpid(), now, self._until,
@@ -98,7 +100,14 @@ class Worker:
         return self.log.claim(
             self.id, kind="run", now=clock.now_us(), limit=limit,
             offers=[w.hash for w in self.workflows.values()], names=list(self.workflows),
+            skip=self._skipped(),
         )  # fmt: skip
+
+    def _skipped(self) -> list[str]:
+        """Give the runs that were left to better workers a moment ago."""
+        now = clock.real_seconds()
+        self._skips = {run: until for run, until in self._skips.items() if until > now}
+        return list(self._skips)
 
     def claim_one(self, driver: Driver, run_id: str) -> None:
         """Claim what is due until one run is among it; the others are let go of again."""
@@ -111,11 +120,6 @@ class Worker:
     def _open(self, driver: Driver, claim: Claim) -> None:
         hold, _ = self.repository.load(claim.head.id)
         hold.is_owned, hold.owner, hold.woken = True, self.id, True
-        workflow = self.workflows.get(hold.run.workflow)
-        if workflow is None:
-            raise DefinitionError(
-                f"run {hold.run.id} needs workflow {hold.run.workflow!r}, unknown here"
-            )
         commands: list[c.Command] = []
         for name in list(hold.run.running):
             step = hold.run.steps[name]
@@ -123,18 +127,42 @@ class Worker:
             commands.append(
                 c.Lose(name, step.visit, step.attempt, died=claim.died, reason=reason)
             )
-        if workflow.hash != hold.run.definition:
-            reason_ = misfit(hold.run, hold.plan, workflow.plan)
-            if reason_ is None:
-                commands.append(c.RedefineRun(workflow.hash, by="engine"))
-            else:
-                commands.append(
-                    c.ParkRun(f"no live worker's definition fits: {reason_}; put the old code back"
-                              " or cancel the run")
-                )  # fmt: skip
+        if self.workflows[hold.run.workflow].hash != hold.run.definition:
+            change = self._adapt(hold)
+            if change is None:
+                self._skips[hold.run.id] = clock.real_seconds() + SKIP
+                self.log.release(hold.run.id, hold.tip, due=claim.head.due)
+                return
+            commands.append(change)
         turn = driver.turn(hold, *commands)
         if turn is not None:
             driver.launch(turn.flights)
+
+    def _adapt(self, hold: Hold) -> c.Command | None:
+        """Take a run of another definition, park it, or (None) leave it to a better worker.
+
+        It goes to the newest living worker whose definition fits; it is parked only if none does.
+        """
+        mine = self.workflows[hold.run.workflow]
+        reason = misfit(hold.run, hold.plan, mine.plan)
+        for other in self.log.workers():
+            if other.id == self.id or other.dead or other.until < clock.now_us():
+                continue
+            if reason is None and other.since <= self._since:
+                continue
+            for offer in other.offers:
+                plan = self.repository.plan(offer)
+                if (
+                    plan.definition.name == mine.name
+                    and misfit(hold.run, hold.plan, plan) is None
+                ):
+                    return None
+        if reason is None:
+            return c.RedefineRun(mine.hash, by="engine")
+        return c.ParkRun(
+            f"no live worker's definition fits: {reason};"
+            " start a worker with code that fits and retry, or cancel the run"
+        )
 
     def sweep(self, driver: Driver) -> bool:
         """Do what only the passing of time asks for: bury the dead, wake behind breakers."""
