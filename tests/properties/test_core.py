@@ -284,7 +284,7 @@ class Life:
 @settings(max_examples=300)
 @given(definition=pipelines() | machines(), data=st.data())
 def test_a_random_life_breaks_no_law(definition: Definition, data: st.DataObject) -> None:
-    """Nothing decided is refused by the fold; repeated commands add nothing; nothing is stuck."""
+    """The fold refuses nothing decided; repeated commands add nothing; nothing is stuck."""
     life = Life(definition, data.draw)
     for _ in range(data.draw(st.integers(0, 25))):
         life.happens()
