@@ -147,6 +147,8 @@ def event_doc(event: HistoryEvent) -> Doc:
 def told_by(event: HistoryEvent) -> list[tuple[str, Any]]:
     """Give what an event says beside its move, the most telling first, without large values."""
     data = {**event.data}
+    if event.subject == "run":
+        data.pop("result", None)  # the version that holds it
     told: list[tuple[str, Any]] = []
     error = data.pop("error", None)
     if error:
@@ -185,20 +187,22 @@ def why_waiting(engine: "Engine", head: Playhead) -> str | None:
     Of a moment in the past it says only what was waited for.
     """
     run, view = head.fold(), head.state
-    if run.is_ended or not run.version:
-        return None
-    if head.version < len(head):
-        return "; ".join(_wait_words(None, wait) for wait in view.waits) or None
+    is_past = head.version < len(head)
+    waits = "; ".join(_wait_words(None if is_past else engine, wait) for wait in view.waits)
+    if run.is_ended or is_past:
+        return waits or None
     if run.status == "paused":
         return "somebody paused it; playhead resume lets it go on"
     if run.status == "parked":
         return f"{_parked_for(engine, head)}; playhead retry lets it go on"
-    waits = [_wait_words(engine, wait) for wait in view.waits]
-    if run.status == "scheduled" or (waits and view.status == "waiting"):
-        return "; ".join(waits)
-    working = ", ".join(run.running)
+    if waits and view.status in ("scheduled", "waiting"):
+        return waits
+    return _busy_words(engine, list(run.running))
+
+
+def _busy_words(engine: "Engine", working: list[str]) -> str:
     if working:
-        return f"{working} {'is' if len(run.running) == 1 else 'are'} being worked on"
+        return f"{', '.join(working)} {'is' if len(working) == 1 else 'are'} being worked on"
     idle = engine.why_idle()
     return f"it could go on, but {idle}" if idle else "it goes on as soon as a worker is free"
 
@@ -211,22 +215,19 @@ def _parked_for(engine: "Engine", head: Playhead) -> str:
 
 
 def _wait_words(engine: "Engine | None", wait: Wait) -> str:
-    due = "" if wait.due is None else f" {_short_iso(wait.due)}"
-    if wait.kind == "start":
-        return f"it begins at{due}"
-    if wait.kind == "signal":
-        return f"signal {wait.name!r}" + (f" until{due}" if due else "")
-    if wait.kind == "timer":
-        return f"timer {wait.name!r}" + (f" at{due}" if due else "")
-    if wait.kind == "retry":
-        return f"the next attempt of {wait.name!r} at{due}"
-    if wait.kind == "breaker" and (engine is None or wait.breaker is None):
-        return f"{wait.name!r} behind breaker {wait.breaker!r}"
-    if wait.kind == "breaker" and engine is not None and wait.breaker is not None:
+    what, before = {
+        "start": ("it begins", "at"),
+        "signal": (f"signal {wait.name!r}", "until"),
+        "timer": (f"timer {wait.name!r}", "at"),
+        "timeout": (f"the timeout of {wait.name!r}", "at"),
+        "retry": (f"the next attempt of {wait.name!r}", "at"),
+        "breaker": (f"{wait.name!r} behind breaker {wait.breaker!r}", "until"),
+    }.get(wait.kind, (f"{wait.kind} {wait.name!r}", "at"))
+    due = wait.due
+    if wait.breaker is not None and engine is not None:
         breaker = engine.breaker(wait.breaker)
-        until = f" until {_short_iso(breaker.until)}" if breaker.until is not None else ""
-        return f"{wait.name!r} behind breaker {wait.breaker!r}, {breaker.state}{until}"
-    return f"the timeout of {wait.name!r}" + (f" at{due}" if due else "")
+        what, due = f"{what}, {breaker.state}", breaker.until
+    return what if due is None else f"{what} {before} {_short_iso(due)}"
 
 
 def _short_iso(moment: datetime) -> str:

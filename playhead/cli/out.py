@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 WIDE = 100_000  # columns: a listing that no terminal shows is never wrapped or shortened
+LEAST = 20  # columns that the last one keeps on a narrow terminal
 _OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, bidi and joiners, lone surrogates
 _STYLES = {
     "succeeded": "green", "failed": "red", "cancelled": "red", "cancelling": "red",
@@ -44,7 +45,7 @@ def lines(text: str) -> str:
 
 
 def json_text(value: Any, *, indent: int | None = 2) -> str:
-    """Give a value of plain JSON as whole text, with what a terminal would obey escaped. *Pure.*"""
+    """Give a value of plain JSON as text, whole, with what a terminal would obey escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     if text.isascii() and "\x7f" not in text:
         return text
@@ -109,11 +110,14 @@ def styled(text: str) -> Text:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """Print a table to stdout; the last column gives way when the terminal is narrow."""
+    """Print a table to stdout; only the last column gives way when the terminal is narrow."""
+    cells = [[c if isinstance(c, Text) else Text(plain(c)) for c in row] for row in rows]
     grid = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
-    for number, name in enumerate(head, 1):
-        is_last = number == len(head)
-        grid.add_column(name, no_wrap=True, overflow="ellipsis" if is_last else "fold")
-    for row in rows:
-        grid.add_row(*(c if isinstance(c, Text) else Text(plain(c)) for c in row))
-    console().print(grid)
+    for number, name in enumerate(head):
+        widest = max((row[number].cell_len for row in cells), default=0)
+        is_last = number == len(head) - 1
+        least = min(widest, LEAST) if is_last else max(widest, len(name))
+        grid.add_column(name, no_wrap=True, overflow="ellipsis", min_width=least)
+    for row in cells:
+        grid.add_row(*row)
+    console().print(grid, crop=False)

@@ -32,6 +32,7 @@ _NAMES = {
     b"f": "failure", b"g": "version", b"q": "quit", b"\x1b": "quit", b"\x04": "quit",
     b"": "quit",
 }  # fmt: skip
+STEPS = 20  # steps shown
 ROWS = 12  # events shown around the one that the playhead stands on
 
 
@@ -138,8 +139,10 @@ def _draw(engine: "Engine", head: "Playhead", said: str) -> None:
         steps = [(name, render.step_doc(step)) for name, step in view.steps.items()]
         out.table(
             ("step", "state", "attempts", "inputs", "output or error"),
-            [_step(name, step) for name, step in steps],
+            [_step(name, step) for name, step in steps[:STEPS]],
         )
+        if len(steps) > STEPS:
+            out.say(f"and {len(steps) - STEPS} more: playhead show {head.run_id}")
     except playhead.PlayheadError as error:
         out.say(str(error))
     for wait in view.waits:

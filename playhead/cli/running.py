@@ -80,7 +80,7 @@ def run(
                 out.refuse(str(refused))
                 raise Ends(FAILED) from refused
     except KeyboardInterrupt:
-        out.note(_let_go(told.run_id, workflow))
+        out.note(_let_go(told.run_id, app or workflow.rpartition(":")[0]))
         raise Ends(INTERRUPTED) from None
     finally:
         _restore(before)
@@ -115,10 +115,9 @@ def _say_failed(
     out.note(f"  see what happened, event by event: {replay}")
 
 
-def _let_go(run_id: str | None, named: str) -> str:
+def _let_go(run_id: str | None, app: str) -> str:
     if run_id is None:
         return "interrupted"
-    app = named.rpartition(":")[0] or named
     return f"interrupted; run {run_id} is let go of, and playhead serve {app} goes on with it"
 
 

@@ -80,6 +80,6 @@ def _tell(engine: Any, run_id: str, *, as_json: bool) -> None:
         return
     view = head.state
     state = f" in state {view.state}" if view.state is not None else ""
-    out.say(f"run {run_id} is {view.status}{state}")
+    out.say(f"run {run_id}: {view.status}{state}")
     if view.status == "running" and engine.why_idle():
         out.note(f"it could go on, but {engine.why_idle()}")
