@@ -22,7 +22,7 @@ from engine.core.evolve import evolve
 from engine.core.plan import Plan
 from engine.core.run import Run, display_status, next_due
 from engine.errors import RunUnknown, StorageError
-from eventstore import Event, Head, Log, Row, Tip, clock
+from eventstore import Event, Head, Log, NewEvent, Row, Tip, clock
 from eventstore.errors import StreamUnknown
 
 SNAPSHOT_EVERY = 1000  # events; a copy of the folded run is kept when it is let go of
@@ -61,7 +61,7 @@ class Hold:
 
     __slots__ = (
         "answered", "flights", "inputs", "is_lost", "is_owned", "lock", "owner", "plan", "run",
-        "snapped", "stale", "tip", "values", "values_size", "woken",
+        "snapped", "stale", "tip", "unwritten", "values", "values_size", "woken",
     )  # fmt: skip
 
     def __init__(self, run: Run, plan: Plan, tip: Tip) -> None:
@@ -71,6 +71,7 @@ class Hold:
         self.lock = threading.RLock()
         self.values: dict[int, bytes] = {}
         self.values_size = 0
+        self.unwritten: dict[int, NewEvent] = {}  # folded by a turn that is being taken
         self.inputs: dict[str, msgspec.Raw] | None = None
         self.answered: set[str] = set()  # steps whose `when` said yes
         self.flights: dict[str, Any] = {}  # attempts in flight here, by step
@@ -191,12 +192,14 @@ class Repository:
         kept = hold.values.get(version)
         if kept is not None:
             return kept
-        event = self.log.read_version(hold.run.id, [version])[version]
+        event: Event | NewEvent | None = hold.unwritten.get(version)
+        if event is None:
+            event = self.log.read_version(hold.run.id, [version])[version]
         raw = self.value_in(event)
         hold.keep(version, raw)
         return raw
 
-    def value_in(self, event: Event) -> bytes:
+    def value_in(self, event: Event | NewEvent) -> bytes:
         """Give the raw JSON of the value in an event: output, payload or due time."""
         data = DECODERS[event.type](event.data)
         if isinstance(data, StepSucceeded):
@@ -207,7 +210,7 @@ class Repository:
             return msgspec.json.encode(clock.from_us(data.due))
         else:
             raise StorageError(
-                f"event {event.version} of {event.stream} ({event.type}) holds no value"
+                f"{event.type} of {event.subject!r} ({event.source} -> {event.dest}) holds no value"
             )
         if blob is not None:
             return self.log.blob(blob)

@@ -194,12 +194,12 @@ class Try:
                 run, hold.plan, version, fact.type, fact.subject, fact.source, fact.dest,
                 fact.data, self.now,
             )  # fmt: skip
-            self.events.append(
-                NewEvent(
-                    fact.type, fact.subject, fact.source, fact.dest,
-                    _encode(fact.data).decode(), self.now, cause,
-                )
+            event = NewEvent(
+                fact.type, fact.subject, fact.source, fact.dest,
+                _encode(fact.data).decode(), self.now, cause,
             )  # fmt: skip
+            self.events.append(event)
+            hold.unwritten[version] = event
             self.cause = f"{run.id}@{version}"
             if fact.type == "step.started":
                 self._note_flight(fact.subject, fact.data)
@@ -231,6 +231,7 @@ class Try:
 
     def _append(self, inbox: tuple[InboxKey, ...], *, release: bool) -> None:
         hold, turns = self.hold, self.turns
+        hold.unwritten = {}
         flights = [f for f in self.flights if hold.run.steps[f.step].state == "running"]
         self.flights = flights
         busy = bool(flights) or self.hungry or self._in_flight()
@@ -306,7 +307,8 @@ class Try:
                 self.turns.passed(breaker)
 
     def undo(self) -> None:
-        """Give back the slots this try has taken."""
+        """Give back the slots this try has taken, and forget what it folded."""
+        self.hold.unwritten = {}
         if self.crew is None:
             return
         for is_async, suspect in self.taken:
