@@ -43,6 +43,7 @@ class Background:
         self._dirty = True  # somebody may have appended
         self._seen = -1
         self._rounds = 0
+        self._starved = False  # something may be due, but no slot was free
         self.watched: Callable[[], None] | None = None  # look for ends that others wrote
 
     def open(self) -> None:
@@ -71,7 +72,10 @@ class Background:
         thread.start()
 
     def _freed(self) -> None:
-        if self.driver.hungry and self._listener is not None:
+        if self._starved:
+            self._starved = False
+            self.poke()
+        elif self.driver.hungry and self._listener is not None:
             self._listener.poke()
 
     def poke(self) -> None:
@@ -131,46 +135,50 @@ class Background:
 
     def _look(self, hints: frozenset[str], *, is_round: bool) -> None:
         """Do one look: what was hinted at, what is due, and once a second everything."""
-        driver, worker = self.driver, self.worker
-        now = clock.now_us()
-        self._expire(now)
+        driver = self.driver
+        self._expire(clock.now_us())
         for run_id in hints:
             hold = driver.holds.get(run_id)
             if hold is not None:
                 self.refresh(hold)
         driver.feed_hungry()
         trigger_due = self.poll(always=is_round)
-        changed = worker.log.changed() if is_round else self._seen
         if is_round:
             self._rounds += 1
-            if self._rounds % FULL_ROUND == 0:
-                self._dirty = True
-        is_due = self._due is not None and now >= self._due
-        if not (hints or is_due or self._dirty or changed != self._seen):
-            return
-        self._dirty = False
-        self._seen = changed
-        if is_round or is_due:
-            worker.sweep(driver)
-            self._refresh_owned()
-        for hold in list(driver.holds.values()):
+            changed = self.worker.log.changed()
+            self._dirty |= changed != self._seen or self._rounds % FULL_ROUND == 0
+            self._seen = changed
+        is_due = self._due is not None and clock.now_us() >= self._due
+        if hints or is_due or self._dirty:
+            self._dirty = False
+            if is_round or is_due:
+                self.worker.sweep(driver)
+                self._refresh_owned()
+            self._claim()
+            self._set_alarm(trigger_due)
+        if is_round and self.watched is not None:
+            self.watched()
+
+    def _claim(self) -> None:
+        """Take turns on held runs whose time has come, and claim others while slots are free."""
+        now = clock.now_us()
+        for hold in list(self.driver.holds.values()):
             due = next_due(hold.run)
             if due is not None and due <= now:
                 self._turn(hold)
-        room = driver.crew.free
-        if room:
-            claimed = worker.claim(driver, room)
-            if claimed >= room:
-                self._dirty = True
-        if is_round and self.watched is not None:
-            self.watched()
-        dues = [worker.log.next_due(kinds=("run", "breaker")), trigger_due]
-        dues += [next_due(hold.run) for hold in list(driver.holds.values())]
+        room = self.driver.crew.free
+        self._starved = not room
+        if room and self.worker.claim(self.driver, room) >= room:
+            self._dirty = True  # there may be more
+
+    def _set_alarm(self, trigger_due: int | None) -> None:
+        """Note when something is next due; nothing, if no slot is free: a freed one pokes."""
+        dues = [self.worker.log.next_due(kinds=("run", "breaker")), trigger_due]
+        dues += [next_due(hold.run) for hold in list(self.driver.holds.values())]
         known = [due for due in dues if due is not None]
         self._due = min(known) if known else None
-        if not room and self._due is not None and self._due <= now:
-            self._due = None  # nothing can be claimed; a freed slot pokes
-            self._dirty = False
+        if self._starved and self._due is not None and self._due <= clock.now_us():
+            self._due = None
 
     def _turn(self, hold: Hold) -> None:
         turn = self.driver.turn(hold)

@@ -4,6 +4,7 @@ The thread that finished a step goes on with its successor; further starts go to
 the crew. In the caller's thread everything happens one after the other, in a fixed order.
 """
 
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -80,6 +81,7 @@ class Driver:
                 self.crew.dispatch(lambda flight=flight: self.fly(flight))  # type: ignore[misc]
 
     def is_async(self, flight: Flight) -> bool:
+        """Tell whether an attempt is one to await."""
         work = self.turns.performer.work(flight.hold, flight.step)
         call = work.fallback if flight.fallback else work.main
         return call is not None and call.is_async
@@ -209,8 +211,6 @@ class Driver:
                     c.Lose(flight.step, flight.visit, flight.attempt, died=False, reason=reason)
                 )
             hold.flights.clear()
-        try:
+        with contextlib.suppress(Lost):
             self.turns.take(hold, commands, release=True)
-        except Lost:
-            pass
         self._forget(hold)

@@ -128,7 +128,7 @@ class ClockStandsStill(PlayheadError):
         self.run_id, self.due = run_id, due
         super().__init__(
             f"run {run_id} waits until {due.isoformat()} but the clock is frozen;"
-            " move it (tick, timeline.advance) and call run_until_idle(), or start() instead of run()"
+            " start() it instead, move the clock (tick) and call run_until_idle()"
         )
 
 

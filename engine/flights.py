@@ -20,8 +20,8 @@ class Flight:
     """One attempt on its way: what is to be called and how it is asked to stop."""
 
     __slots__ = (
-        "attempt", "calls", "closing", "deadline", "fallback", "hold", "is_abandoned", "is_cancelled", "on_cancel",
-        "refused", "slot", "step", "visit",
+        "attempt", "calls", "closing", "deadline", "fallback", "hold", "is_abandoned",
+        "is_cancelled", "on_cancel", "refused", "slot", "step", "visit",
     )  # fmt: skip
 
     def __init__(

@@ -88,7 +88,7 @@ class Performer:
                 else:
                     result = call.fn(**arguments)
                 return self._succeeded(flight, result)
-            except BaseException as error:  # noqa: BLE001 - a step's exception is data
+            except BaseException as error:
                 if _is_interrupt(error):
                     raise
                 return self._failed(flight, error)
@@ -214,9 +214,10 @@ class Performer:
     def _ask_delay(self, hold: Hold, name: str) -> c.Command:
         code = self._repository.workflows[hold.run.workflow].code
         call = code.delays.get(name) or (code.works[name].delay if name in code.works else None)
+        if call is None:
+            doc = ErrorDoc("NoCode", f"{name!r} has no code for its delay")
+            return c.SetTimer(name, error=doc)
         try:
-            if call is None:
-                raise PlayheadError(f"{name!r} has no code for its delay")
             return c.SetTimer(name, due=_due(self._ask(call, hold), name))
         except Exception as error:  # noqa: BLE001 - see `attempt`
             return c.SetTimer(name, error=error_doc(error))

@@ -12,7 +12,6 @@ from engine.core.commands import Value
 from engine.core.define import Definition
 from engine.core.events import (
     DECODERS,
-    ErrorDoc,
     MachineMoved,
     SignalTold,
     StepSucceeded,
@@ -232,7 +231,11 @@ def row_of(hold: Hold, *, owner: str | None) -> Row:
     due = next_due(run)
     error = None
     if run.status == "failed" and run.error is not None:
-        error = {"step": run.failing or None, "type": run.error.type, "message": run.error.message}
+        error = {
+            "step": run.failing or None,
+            "type": run.error.type,
+            "message": run.error.message,
+        }
     label = Label(state=run.place, error=error, ended=run.ended_at)
     return Row(
         status=display_status(run),

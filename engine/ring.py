@@ -10,7 +10,9 @@ from engine.core import breaker as breaker_core
 from engine.core import commands as c
 from engine.core.advance import Question, advance
 from engine.core.breaker import BreakerState
-from engine.core.decide import SUSPECT_AFTER, Refusal, decide
+from engine.core.commands import Refusal
+from engine.core.decide import decide
+from engine.core.decide_step import SUSPECT_AFTER
 from engine.core.define import BreakerSpec
 from engine.core.events import Fact, StepStarted
 from engine.core.evolve import evolve

@@ -9,8 +9,8 @@ import msgspec
 
 from engine import values
 from engine.core import commands as c
-from engine.core.commands import Value
-from engine.core.decide import Refusal, decide
+from engine.core.commands import Refusal, Value
+from engine.core.decide import decide
 from engine.core.events import Fact
 from engine.core.evolve import evolve
 from engine.core.facts import Facts
@@ -57,8 +57,7 @@ class Starting:
             raise DefinitionError(
                 f"this engine knows another workflow called {name!r}; names must differ"
             )
-        found = known[name]
-        return found
+        return known[name]
 
     def inputs(self, workflow: KnownWorkflow, given: Mapping[str, Any]) -> bytes:
         """Give the inputs as one JSON object, held against what the workflow takes.
@@ -196,7 +195,7 @@ class Starting:
         data = msgspec.json.encode(fact.data).decode()
         return NewEvent(fact.type, fact.subject, fact.source, fact.dest, data, now, cause)
 
-    def begun(self, prepared: Prepared, tip: Tip) -> None:
+    def begun(self, prepared: Prepared, tip: Tip) -> None:  # noqa: ARG002 - a worker reads it
         """Let a worker take a run that a firing has started."""
         self._engine.poke()
         self.log.hint([prepared.run])

@@ -1,7 +1,7 @@
 """Commands on runs: obeyed where the run is held, or appended from outside with a hint."""
 
 from engine.core import commands as c
-from engine.core.decide import Refusal
+from engine.core.commands import Refusal
 from engine.errors import CommandRefused, RunEnded, SignalRefused
 from engine.host import Host
 from engine.repository import Hold

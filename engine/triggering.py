@@ -95,7 +95,7 @@ class Trigger(Protocol):
     workflow: str  # the name of what it starts
 
     def check(self, workflows: Mapping[str, Any]) -> None:
-        """Refuse what cannot be right, given the engine's workflows by name. Raises DefinitionError."""
+        """Refuse what cannot be right (DefinitionError), given the workflows by name."""
 
     def revision(self) -> str:
         """Give a stable text of the options; another text is a new revision."""

@@ -26,7 +26,7 @@ class Contended(LogError):
     """The run's stream moved on each time; somebody appends to it without end."""
 
 
-class Lost(Exception):  # noqa: N818 - not an error: the run has another owner now
+class Lost(Exception):
     """The run was taken over by another worker while this turn was taken."""
 
 

@@ -79,33 +79,31 @@ def _timers(run: Run, plan: Plan, facts: Facts) -> list[Fact]:
 
 
 def _owed(run: Run, plan: Plan, facts: Facts) -> list[Fact] | Question:
-    if plan.definition.is_machine:
-        moved = _machine(run, plan, facts)
-        if moved:
-            return moved
-    for name in run.lost:
-        started = start_step(run, plan, name, facts)
-        if started:
-            return started
-        break
-    for name, due in run.retrying.items():
-        if due <= facts.now:
-            started = start_step(run, plan, name, facts)
-            if started:
-                return started
-            break
-    if facts.woken:
-        for name in run.parked:
-            started = start_step(run, plan, name, facts)
-            if started:
-                return started
+    """Give what is owed first: answers, then attempts that were begun before, then new ones."""
+    moved = _machine(run, plan) if plan.definition.is_machine else []
+    if moved:
+        return moved
+    started = _again(run, plan, facts)
+    if started:
+        return started
     for name in run.begins:
         if plan.definition.is_machine:
             return _begin_wait(name, plan.states[name].timeout, facts)
         return _begin_wait(name, plan.nodes[name].delay, facts)
     for name in run.ready:
         return _ready(run, plan, plan.nodes[name], facts)
-    return _ended(run, plan, facts)
+    return _ended(run, plan)
+
+
+def _again(run: Run, plan: Plan, facts: Facts) -> list[Fact]:
+    """Start the next attempt of a step that was lost, has waited, or may ask its breaker again."""
+    lost = next(iter(run.lost), None)
+    due = next((name for name, at in run.retrying.items() if at <= facts.now), None)
+    for name in (lost, due, *(run.parked if facts.woken else ())):
+        started = start_step(run, plan, name, facts) if name is not None else []
+        if started:
+            return started
+    return []
 
 
 def _ready(run: Run, plan: Plan, node: Node, facts: Facts) -> list[Fact] | Question:
@@ -212,7 +210,7 @@ def _park(name: str, step: StepState, breaker: str) -> Fact:
     return Fact("step.parked", name, step.state, "parked", StepParked(breaker=breaker))
 
 
-def _machine(run: Run, plan: Plan, facts: Facts) -> list[Fact] | Question:
+def _machine(run: Run, plan: Plan) -> list[Fact] | Question:
     """Answer what a machine has before it: signals and triggers in order of their versions."""
     pending = run.pending
     if pending is not None and pending[0] == "initial":
@@ -220,7 +218,7 @@ def _machine(run: Run, plan: Plan, facts: Facts) -> list[Fact] | Question:
         data = MachineMoved(visit=1, by="engine")
         return [Fact("machine.moved", "initial", NOT_YET, start, data)]
     if run.place in plan.finals and run.place is not None:
-        return _final(run, plan, run.place, facts)
+        return _final(run, plan, run.place)
     for version, name in run.inbox.items():
         if pending is not None and pending[1] < version:
             break
@@ -230,7 +228,7 @@ def _machine(run: Run, plan: Plan, facts: Facts) -> list[Fact] | Question:
     return []
 
 
-def _final(run: Run, plan: Plan, place: str, facts: Facts) -> list[Fact] | Question:
+def _final(run: Run, plan: Plan, place: str) -> list[Fact] | Question:
     """End a machine in a final state, once the work of that state is done."""
     if (
         place in run.ready
@@ -273,7 +271,7 @@ def cancel_rest(run: Run, place: str, facts: Facts, reason: str) -> list[Fact]:
     return out
 
 
-def _ended(run: Run, plan: Plan, facts: Facts) -> list[Fact]:
+def _ended(run: Run, plan: Plan) -> list[Fact]:
     """End a pipeline whose steps have all settled."""
     if plan.definition.is_machine or run.open or not run.begun:
         return []

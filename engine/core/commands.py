@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from engine.core.events import ErrorDoc
+from engine.core.events import ErrorDoc, Fact
 
 
 class Value(msgspec.Struct, frozen=True, gc=False):
@@ -142,3 +142,11 @@ class RedefineRun(Command, frozen=True):
 
     definition: str
     by: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a command cannot be obeyed; the caller turns it into its error."""
+
+    kind: str  # "ended", "state", "signal"
+    reason: str
+    record: tuple[Fact, ...] = ()  # what is written all the same

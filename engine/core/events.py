@@ -25,6 +25,8 @@ class ErrorDoc(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class RunStarted(Data):
+    """What a run began with."""
+
     workflow: str
     definition: str
     inputs: Raw | UnsetType = UNSET
@@ -55,11 +57,15 @@ class RunSteered(Data):
 
 
 class RunRedefined(Data):
+    """run.redefined: the definition it goes on under."""
+
     definition: str = ""
     by: str = ""
 
 
 class StepStarted(Data):
+    """An attempt began; `deadline` in microseconds."""
+
     visit: int
     attempt: int
     worker: str = ""
@@ -72,6 +78,8 @@ class StepStarted(Data):
 
 
 class StepSucceeded(Data):
+    """An attempt's result."""
+
     attempt: int
     output: Raw | UnsetType = UNSET
     output_blob: str | None = None
@@ -79,6 +87,8 @@ class StepSucceeded(Data):
 
 
 class StepFailed(Data):
+    """A failed attempt, and when the next is due."""
+
     attempt: int
     error: ErrorDoc
     due: int | None = None
@@ -88,14 +98,20 @@ class StepFailed(Data):
 
 
 class StepSkipped(Data):
+    """Why a step was passed over."""
+
     reason: str = ""
 
 
 class StepParked(Data):
+    """The breaker a step waits for."""
+
     breaker: str = ""
 
 
 class StepLost(Data):
+    """The worker that went away with an attempt, and how often that was a death."""
+
     worker: str = ""
     deaths: int = 0
     suspect: int = 0  # deaths as a suspect
@@ -103,11 +119,15 @@ class StepLost(Data):
 
 
 class StepCancelled(Data):
+    """Why an attempt was ended."""
+
     attempt: int = 0
     reason: str = ""
 
 
 class MachineMoved(Data):
+    """An edge taken; `visit` 0: the state was not left."""
+
     visit: int
     by: str = ""
     guards: dict[str, bool] = {}
@@ -131,12 +151,16 @@ class SignalTold(Data):
 
 
 class TimerTold(Data):
+    """When a timer is due."""
+
     due: int = 0
     late: int = 0  # microseconds between due and fired
     reason: str = ""
 
 
 class BreakerTold(Data):
+    """A breaker's note or transition; `until` in microseconds."""
+
     generation: int = 0
     count: int = 0
     rule: str = ""
@@ -185,6 +209,10 @@ DATA: dict[str, type[Data]] = {
 DECODERS: dict[str, Any] = {
     name: msgspec.json.Decoder(cls).decode for name, cls in DATA.items()
 }
+
+
+class IllegalEvent(ValueError):
+    """An event that cannot follow from the state before it: the log or the program is wrong."""
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False):

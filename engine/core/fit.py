@@ -18,14 +18,26 @@ def misfit(run: Run, before: Plan, after: Plan) -> str | None:
     """
     if before.definition.is_machine != after.definition.is_machine:
         return "one is a pipeline, the other a machine"
-    given = {item.name for item in before.definition.inputs}
-    for item in after.definition.inputs:
-        if item.required and item.name not in given:
-            return f"input {item.name!r} is new and required"
     if run.place is not None and run.place not in after.states:
         return f"state {run.place!r} is gone"
     touched = {name for name, step in run.steps.items() if step.state != "blocked"}
     touched |= set(run.signals) | set(run.timers) | set(run.awaiting)
+    return (
+        _new_input(before, after)
+        or _lost_node(touched, before, after)
+        or (None if after.definition.is_machine else _new_before(touched, before, after))
+    )
+
+
+def _new_input(before: Plan, after: Plan) -> str | None:
+    given = {item.name for item in before.definition.inputs}
+    for item in after.definition.inputs:
+        if item.required and item.name not in given:
+            return f"input {item.name!r} is new and required"
+    return None
+
+
+def _lost_node(touched: set[str], before: Plan, after: Plan) -> str | None:
     for name in touched:
         if name in after.states and name not in before.nodes:
             continue
@@ -34,8 +46,10 @@ def misfit(run: Run, before: Plan, after: Plan) -> str | None:
             return f"{name!r} has run or is awaited, and is gone"
         if old is not None and not _meet(old.returns, new.returns):
             return f"{name!r} gave {old.returns}, and is now {new.returns}"
-    if after.definition.is_machine:
-        return None
+    return None
+
+
+def _new_before(touched: set[str], before: Plan, after: Plan) -> str | None:
     for name in after.nodes:
         if name in touched or name in before.nodes:
             continue

@@ -1,4 +1,7 @@
-"""What a run has become: the value its events fold into. It keeps where a result is, not the result."""
+"""What a run has become: the value its events fold into.
+
+It keeps where a result is, not the result.
+"""
 
 import msgspec
 
@@ -108,9 +111,9 @@ def idempotency_key(run: Run, subject: str, visit: int) -> str:
 
 def display_status(run: Run) -> str:
     """Give the status that users see: `waiting` is derived, never an event. *Pure.*"""
-    if run.status == "running" and not run.running and not run.ready and not run.lost:
-        if run.pending is None and not run.inbox:
-            return "waiting"
+    owed = (run.running, run.ready, run.lost, run.inbox, run.pending)
+    if run.status == "running" and not any(owed):
+        return "waiting"
     return run.status
 
 

@@ -98,7 +98,7 @@ class Move(msgspec.Struct, frozen=True):
     data: Armed | Fired | Declined | Steered
 
 
-def evolve(  # noqa: PLR0917 - an event is these
+def evolve(
     state: TriggerState, type_: str, source: str, dest: str, data: str | Any, version: int
 ) -> None:
     """Fold one event into the trigger; makes no choice.

@@ -10,7 +10,8 @@ from engine.core import breaker as breakers
 from engine.core import commands as c
 from engine.core.advance import advance
 from engine.core.define import BreakerSpec, Definition, Delay, Edge, Guard, Node, Param, State
-from engine.core.evolve import evolve, rejoin
+from engine.core.evolve import evolve
+from engine.core.joins import rejoin
 from engine.core.plan import Plan
 from engine.core.run import Run, next_due
 from tests.engine.core.bench import BOOM, NOTHING, SECOND, Bench

@@ -13,7 +13,8 @@ from engine.core import breaker as breakers
 from engine.core import commands as c
 from engine.core.advance import Question, advance
 from engine.core.breaker import BreakerState
-from engine.core.decide import Refusal, decide
+from engine.core.commands import Refusal
+from engine.core.decide import decide
 from engine.core.define import BreakerSpec, Definition, Delay, Edge, Guard, Node, Param, State
 from engine.core.events import DECODERS, NOT_YET, ErrorDoc, Fact
 from engine.core.evolve import evolve
