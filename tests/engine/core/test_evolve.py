@@ -8,8 +8,15 @@ import pytest
 from engine.core import commands as c
 from engine.core import joins as room
 from engine.core.define import Delay, Node, Param
-from engine.core.events import NOT_YET, Fact, MachineMoved, RunEnded, StepSucceeded, TimerTold
-from engine.core.events import IllegalEvent
+from engine.core.events import (
+    NOT_YET,
+    Fact,
+    IllegalEvent,
+    MachineMoved,
+    RunEnded,
+    StepSucceeded,
+    TimerTold,
+)
 from engine.core.evolve import evolve
 from engine.core.plan import Plan
 from engine.core.run import (
