@@ -4,7 +4,6 @@ What must not wait is hinted at or poked; beneath it lies one slow look a second
 database only if somebody has written to it.
 """
 
-import asyncio
 import logging
 import threading
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from engine.core.run import next_due
 from engine.driver import Driver
 from engine.flights import Flight
-from engine.loops import EngineLoop
+from engine.loops import LoopThread
 from engine.repository import Hold
 from engine.turns import Lost
 from engine.worker import Worker
@@ -38,7 +37,7 @@ class Background:
         self._stop = threading.Event()
         self._listener: Listener | None = None
         self._threads: list[threading.Thread] = []
-        self._loop_thread: threading.Thread | None = None
+        self._loop: LoopThread | None = None
         self._due: int | None = 0  # when something is next due; 0: look now
         self._dirty = True  # somebody may have appended
         self._seen = -1
@@ -51,25 +50,13 @@ class Background:
         self.worker.enter()
         self._listener = self.worker.log.listen(self.worker.id)
         self.driver.crew.on_free = self._freed
-        self._start_loop()
+        if self.worker.has_async_steps():
+            self._loop = LoopThread()
+            self.driver.loop = self._loop.loop
         for name, target in (("claims", self._run), ("lease", self._keep_lease)):
             thread = threading.Thread(target=target, name=f"playhead-{name}", daemon=True)
             self._threads.append(thread)
             thread.start()
-
-    def _start_loop(self) -> None:
-        if not any(
-            call is not None and call.is_async
-            for w in self.worker.workflows.values()
-            for work in w.code.works.values()
-            for call in (work.main, work.fallback)
-        ):
-            return
-        loop = EngineLoop()
-        self.driver.loop = loop
-        thread = threading.Thread(target=loop.run_forever, name="playhead-loop", daemon=True)
-        self._loop_thread = thread
-        thread.start()
 
     def _freed(self) -> None:
         if self._starved:
@@ -252,7 +239,9 @@ class Background:
             except LogError as error:
                 log.error("run %s could not be let go of: %s", hold.run.id, error,
                           extra={"action": "release_failed"})  # fmt: skip
-        self._close_loop(grace=0.2 if stuck else 5.0)
+        if self._loop is not None:
+            self._loop.close(grace=0.2 if stuck else 5.0)
+            self.driver.loop = self._loop = None
         self.driver.crew.close(0.1 if stuck else 5.0)
         for thread in self._threads[1:]:
             thread.join()
@@ -272,30 +261,3 @@ class Background:
             f for h in list(self.driver.holds.values()) for f in list(h.flights.values())
             if not f.is_abandoned
         ]  # fmt: skip
-
-    def _close_loop(self, grace: float) -> None:
-        loop, thread = self.driver.loop, self._loop_thread
-        if loop is None or thread is None:
-            return
-
-        async def end() -> None:
-            rest = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
-            for task in rest:
-                task.cancel()
-            if rest:
-                await asyncio.wait(rest, timeout=grace)
-            await loop.shutdown_asyncgens()
-            await loop.shutdown_default_executor()
-
-        future = asyncio.run_coroutine_threadsafe(end(), loop)
-        try:
-            future.result(grace + 5)
-        except TimeoutError:
-            log.warning(
-                "the event loop did not end in time", extra={"action": "loop_left_behind"}
-            )
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(grace + 1)
-        if not thread.is_alive():
-            loop.close()
-        self.driver.loop = None

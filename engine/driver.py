@@ -14,7 +14,7 @@ from engine.errors import StorageError
 from engine.flights import Crew, Flight
 from engine.loops import EngineLoop
 from engine.repository import Hold
-from engine.ring import Turn
+from engine.turn import Turn
 from engine.turns import Lost, Turns
 from eventstore import clock
 from eventstore.errors import LogError

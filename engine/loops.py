@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
+import logging
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from engine.flights import Flight
 from eventstore import clock
+
+log = logging.getLogger("playhead.engine")
 
 
 class EngineLoop(asyncio.SelectorEventLoop):
@@ -15,6 +19,40 @@ class EngineLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Give the real monotonic clock in seconds."""
         return clock.real_seconds()
+
+
+class LoopThread:
+    """An event loop on a thread of its own, until it is closed."""
+
+    def __init__(self) -> None:
+        self.loop = EngineLoop()
+        self._thread = threading.Thread(
+            target=self.loop.run_forever, name="playhead-loop", daemon=True
+        )
+        self._thread.start()
+
+    def close(self, grace: float) -> None:
+        """Cancel what still runs on the loop and join the thread; `grace` in real seconds."""
+        future = asyncio.run_coroutine_threadsafe(self._end(grace), self.loop)
+        try:
+            future.result(grace + 5)
+        except TimeoutError:
+            log.warning(
+                "the event loop did not end in time", extra={"action": "loop_left_behind"}
+            )
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(grace + 1)
+        if not self._thread.is_alive():
+            self.loop.close()
+
+    async def _end(self, grace: float) -> None:
+        rest = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+        for task in rest:
+            task.cancel()
+        if rest:
+            await asyncio.wait(rest, timeout=grace)
+        await self.loop.shutdown_asyncgens()
+        await self.loop.shutdown_default_executor()
 
 
 async def watch(coroutine: Any, flight: Flight) -> Any:

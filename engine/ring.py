@@ -1,79 +1,25 @@
 """One try at a turn: decide, evolve, advance, then append; thrown away if the log refuses it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import msgspec
 
-from engine.breakers import BreakerStore
 from engine.core import breaker as breaker_core
 from engine.core import commands as c
 from engine.core.advance import Question, advance
-from engine.core.breaker import BreakerState
 from engine.core.commands import Refusal
 from engine.core.decide import decide
 from engine.core.decide_step import SUSPECT_AFTER
-from engine.core.define import BreakerSpec
 from engine.core.events import Fact, StepStarted
 from engine.core.evolve import evolve
 from engine.core.facts import Facts
-from engine.core.plan import Plan
 from engine.flights import Crew, Flight
-from engine.perform import Performer
-from engine.repository import Hold, Repository, row_of
-from eventstore import Append, Headline, InboxKey, Log, NewEvent, Tip, Write, clock
+from engine.repository import Hold, row_of
+from engine.turn import Consulted, Table, Turn
+from eventstore import Append, Headline, InboxKey, NewEvent, Write, clock
 
 _encode = msgspec.json.encode
 _RAW = msgspec.Raw
-
-
-class Turn(msgspec.Struct):
-    """What a turn left to do: attempts to perform, or why the command was refused."""
-
-    flights: list[Flight]
-    refusal: Refusal | None = None
-    events: int = 0
-    is_hungry: bool = False  # work is owed but no slot was free
-    kept_slot: bool = False  # the slot of the flight that ended went to `flights[0]`
-
-
-class Consulted(dict[str, BreakerState]):
-    """The breakers a turn has looked at, each a private copy that the turn may fold on."""
-
-    def __init__(self, store: BreakerStore) -> None:
-        super().__init__()
-        self._store = store
-        self.tips: dict[str, Tip] = {}
-
-    def __missing__(self, name: str) -> BreakerState:
-        state, self.tips[name] = self._store.view(name)
-        self[name] = state
-        return state
-
-
-class Table(Protocol):
-    """What a try needs of who takes the turns."""
-
-    log: Log
-    repository: Repository
-    breakers: BreakerStore
-    performer: Performer
-    worker: str
-
-    def append_id(self) -> str:
-        """Give a new id for an append."""
-
-    def specs(self, plan: Plan) -> Mapping[str, BreakerSpec]:
-        """Give the breakers of a definition by name."""
-
-    def queued(self, plan: Plan) -> frozenset[str]:
-        """Give the breakers behind which steps still wait."""
-
-    def passed(self, name: str) -> None:
-        """Let parked steps follow a success."""
-
-    def tell(self, hold: Hold, events: list[NewEvent]) -> None:
-        """Tell listeners what was appended."""
 
 
 class Try:

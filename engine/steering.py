@@ -5,7 +5,7 @@ from engine.core.commands import Refusal
 from engine.errors import CommandRefused, RunEnded, SignalRefused
 from engine.host import Host
 from engine.repository import Hold
-from engine.ring import Turn
+from engine.turn import Turn
 
 
 class Steering:

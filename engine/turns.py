@@ -15,7 +15,8 @@ from engine.core.plan import Plan
 from engine.flights import Crew, Flight
 from engine.perform import Performer
 from engine.repository import Hold, Repository
-from engine.ring import Try, Turn
+from engine.ring import Try
+from engine.turn import Turn
 from eventstore import InboxKey, NewEvent
 from eventstore.errors import AppendRefused, LogError
 

@@ -87,6 +87,15 @@ class Worker:
                 self._entered = False
                 self.log.leave(self.id, now=clock.now_us())
 
+    def has_async_steps(self) -> bool:
+        """Tell whether any step is one to await: the engine then needs a loop."""
+        return any(
+            call is not None and call.is_async
+            for workflow in self.workflows.values()
+            for work in workflow.code.works.values()
+            for call in (work.main, work.fallback)
+        )
+
     # Claims.
 
     def claim(self, driver: Driver, limit: int) -> int:
