@@ -116,6 +116,7 @@ class Engine:
         self._steering = Steering(self)
         self.doorways = Doorways(self.triggers, self.starting)
         self._background: Background | None = None
+        self._closing: Background | None = None
         self._idle_lock = threading.Lock()
 
     # Starting and reading.
@@ -321,6 +322,7 @@ class Engine:
     def close(self, grace: float | None = None) -> None:
         """Stop the workers, let go of the log; the engine can be used again."""
         background, self._background = self._background, None
+        self._closing = background or self._closing
         if background is not None:
             self.doorways.close()
             background.close(grace)
@@ -329,6 +331,11 @@ class Engine:
                 self.worker.leave()
         self.listening.let_go()
         self.log.close()
+
+    def hurry(self) -> None:
+        """Let a `close` that waits for steps in flight wait no longer."""
+        if self._closing is not None:
+            self._closing.hurry.set()
 
     def serve(self) -> int:
         """Work until SIGTERM or SIGINT, then drain softly; a second signal stops at once.

@@ -5,7 +5,10 @@ the crew. In the caller's thread everything happens one after the other, in a fi
 """
 
 import contextlib
+import heapq
+import itertools
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 
@@ -32,6 +35,9 @@ class Driver:
         self.loop = loop  # async attempts run there; None: in the thread that performs them
         self.holds: dict[str, Hold] = {}  # runs owned here
         self.hungry: dict[str, Hold] = {}  # runs that owe a start and found no slot
+        self._queue: list[tuple[int, int, str]] = []  # the hungry, larger priority first
+        self._arrivals = itertools.count()
+        self._lock = threading.Lock()
         self.inline: deque[Flight] | None = None  # set: the caller performs everything itself
         self.stopping = False
         self.keep_trying = True  # while the storage fails; else the error goes to the caller
@@ -53,7 +59,7 @@ class Driver:
         """Keep or let go of the run, as the turn has left it."""
         run_id = hold.run.id
         if turn.is_hungry:
-            self.hungry[run_id] = hold
+            self._wait_for_slot(hold)
         else:
             self.hungry.pop(run_id, None)
         if hold.is_owned:
@@ -63,6 +69,21 @@ class Driver:
         if hold.run.is_ended and turn.events:
             for listener in self.on_ended:
                 listener(hold)
+
+    def _wait_for_slot(self, hold: Hold) -> None:
+        with self._lock:
+            if hold.run.id not in self.hungry:
+                self.hungry[hold.run.id] = hold
+                heapq.heappush(self._queue, (-hold.run.priority, next(self._arrivals), hold.run.id))
+
+    def _next_hungry(self) -> Hold | None:
+        """Take the run of highest priority that waits for a slot, of those the first."""
+        with self._lock:
+            while self._queue:
+                hold = self.hungry.pop(heapq.heappop(self._queue)[2], None)
+                if hold is not None:
+                    return hold
+        return None
 
     def _forget(self, hold: Hold) -> None:
         self.holds.pop(hold.run.id, None)
@@ -122,14 +143,13 @@ class Driver:
     def _adopt(self, flight: Flight) -> Turn | None:
         """Let a run that found no slot have the one of a flight that has ended."""
         while self.hungry and self.inline is None and not flight.slot[0] and not self.stopping:
-            try:
-                hold = self.hungry.pop(next(iter(self.hungry)))
-            except (KeyError, StopIteration, RuntimeError):  # another thread was faster
+            hold = self._next_hungry()
+            if hold is None:  # another thread was faster
                 return None
             try:
                 turn = self.turn(hold, own=flight)
             except LogError:
-                self.hungry[hold.run.id] = hold
+                self._wait_for_slot(hold)
                 return None
             if turn is not None:
                 if turn.kept_slot:
@@ -190,10 +210,9 @@ class Driver:
     def feed_hungry(self) -> None:
         """Take turns on runs that owe a start, as long as slots are free."""
         while self.hungry and self.crew.free and not self.stopping:
-            try:
-                hold = self.hungry.pop(next(iter(self.hungry)))
-            except (KeyError, StopIteration, RuntimeError):  # another thread was faster
-                continue
+            hold = self._next_hungry()
+            if hold is None:
+                return
             turn = self.turn(hold)
             if turn is not None:
                 self.launch(turn.flights)

@@ -58,6 +58,9 @@ class Host(Protocol):
     def poll_triggers(self) -> None:
         """Let all triggers look."""
 
+    def hurry(self) -> None:
+        """Let a `close` that waits for steps in flight wait no longer."""
+
     def close(self, grace: float | None = None) -> None:
         """Stop the workers and let go of the log."""
 
