@@ -274,8 +274,7 @@ def test_if_every_guard_says_no_it_is_recorded(url, frozen, events):
     engine.run_until_idle()
     assert run.state == "idle"
     assert events(engine, run)[-1] == ("signal.refused", "go")
-    refused = engine.history(run)[-1]
-    assert "yes" in str(refused.data), "the reason names the guard"
+    assert "guard" in str(engine.history(run)[-1].data["reason"])
     engine.signal(run, "go", {"ok": True})
     engine.run_until_idle()
     assert run.state == "busy"
@@ -477,10 +476,7 @@ def test_a_star_is_every_state(url, frozen):
         transitions=[["next", "a", "b"], ["next", "b", "a"], ["kill", "*", "off"]],
         initial="a",
     )
-    try:
-        engine, run = started(url, machine)
-    except DefinitionError as error:  # pragma: no cover - "*" gives `off` an edge, too
-        pytest.fail(str(error))
+    engine, run = started(url, machine)
     engine.signal(run, "next")
     engine.signal(run, "kill")
     engine.run_until_idle()
@@ -551,18 +547,6 @@ def test_there_are_no_automatic_triggers(url, frozen):
     with pytest.raises(SignalRefused):
         engine.signal(run, "to_published")
     assert run.state == "review"
-
-
-def test_a_final_initial_state_ends_at_once(url, frozen):
-    """A machine whose work-bearing state has no edges ends when the work is done."""
-
-    @step
-    def only(x: int) -> int:
-        return x + 1
-
-    machine = Workflow("m", steps=[only], states=["only"], transitions=[], initial="only")
-    _, run = started(url, machine, x=1)
-    assert run.status == "succeeded"
 
 
 # --- signals -------------------------------------------------------------------------------
@@ -806,9 +790,7 @@ def test_what_has_not_happened_fails_the_step_and_is_named(url, frozen):
         "m",
         steps=[late, early],
         states=["late", "early", "end"],
-        transitions=[["done", "late", "early"], ["done", "early", "end"], ["jump", "end2", "late"]]
-        if False
-        else [["done", "late", "early"], ["done", "early", "end"]],
+        transitions=[["done", "late", "early"], ["done", "early", "end"]],
         initial="late",
     )
     _, run = started(url, machine)
