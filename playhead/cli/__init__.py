@@ -1,5 +1,6 @@
 """The command line. `main` is what `playhead` calls; it imports only what the command needs."""
 
+import io
 import sys
 
 import playhead
@@ -16,6 +17,9 @@ def main() -> None:
     except importing.AppRefused as refused:
         sys.stderr.write(f"playhead: {refused}\n")
         sys.exit(2)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may not know all letters
     from playhead.cli.commands import app  # noqa: PLC0415 - not before the packages are ours
 
     app(prog_name="playhead")

@@ -20,7 +20,7 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def read_inputs(workflow: "Workflow", pairs: Iterable[str]) -> dict[str, Any]:
-    """Give the inputs of a run as plain JSON values by name.
+    """Give the inputs of a run by name.
 
     Args:
         workflow: what they are for; its annotations say how a text is read.
@@ -57,7 +57,7 @@ def split_pairs(pairs: Iterable[str], what: str = "an input") -> list[tuple[str,
 
 
 def read_value(text: str, annotation: Any = Any) -> Any:
-    """Give the plain JSON value that a text stands for, as an annotation asks.
+    """Give the value that a text stands for, as an annotation asks.
 
     A type that text is good for gets the text; any other reads it as JSON, and if it is none as
     JSON text, such as a date. Without an annotation: JSON if it is that, else text.
@@ -77,11 +77,9 @@ def read_value(text: str, annotation: Any = Any) -> Any:
     refused = None
     for raw in raws:
         try:
-            values.decode(raw, annotation)
+            return values.decode(raw, annotation)
         except ValueRefused as error:
             refused = refused or error
-        else:
-            return json.loads(raw)
     raise refused or ValueRefused(text)
 
 

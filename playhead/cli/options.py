@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 import playhead
+from eventstore.errors import LogError
 from playhead import settings
 from playhead.cli import out
 from playhead.importing import AppRefused
@@ -76,7 +77,7 @@ def guarded(command: Command) -> Command:
             code = WRONG
         except BrokenPipeError:
             _leave_pipe()
-        except playhead.PlayheadError as refused:
+        except (playhead.PlayheadError, LogError) as refused:
             _debug()
             out.refuse(str(refused))
             code = WRONG

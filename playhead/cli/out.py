@@ -10,11 +10,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 WIDE = 100_000  # columns: a listing that no terminal shows is never wrapped or shortened
+GAP = 2  # columns between two columns of a table
 LEAST = 20  # columns that the last one keeps on a narrow terminal
 _OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, bidi and joiners, lone surrogates
 _STYLES = {
@@ -34,9 +36,7 @@ def plain(text: object) -> str:
 
 
 def _escaped(c: str) -> str:
-    return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(c) or (
-        f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}"
-    )
+    return c.encode("ascii", "backslashreplace").decode() if ord(c) > 127 else repr(c)[1:-1]
 
 
 def lines(text: str) -> str:
@@ -49,10 +49,11 @@ def json_text(value: Any, *, indent: int | None = 2) -> str:
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     if text.isascii() and "\x7f" not in text:
         return text
-    return "".join(
-        f"\\u{ord(c):04x}" if ord(c) < 0x10000 and c != "\n" and _is_obeyed(c) else c
-        for c in text
-    )
+    return "".join(_json_escaped(c) if c != "\n" and _is_obeyed(c) else c for c in text)
+
+
+def _json_escaped(c: str) -> str:
+    return f"\\u{ord(c):04x}" if ord(c) < 0x10000 else json.dumps(c)[1:-1]
 
 
 def _is_obeyed(c: str) -> bool:
@@ -73,10 +74,19 @@ def when(moment: datetime | None, *, fine: bool = False) -> str:
     return text.replace("+00:00", "Z")
 
 
-def console() -> Console:
-    """Give stdout as rich writes to it."""
-    width = None if sys.stdout.isatty() else WIDE
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+class Terminal(Console):
+    """Stdout as rich writes to it, but a reader who went away is left to whoever prints."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what rich would end the process for."""
+        raise BrokenPipeError
+
+
+def console(width: int | None = None) -> Console:
+    """Give stdout as rich writes to it, so many columns wide; None: as the terminal is."""
+    if width is None and not sys.stdout.isatty():
+        width = WIDE
+    return Terminal(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 
 def result(value: Any, *, indent: int | None = 2) -> None:
@@ -112,12 +122,13 @@ def styled(text: str) -> Text:
 def table(head: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
     """Print a table to stdout; only the last column gives way when the terminal is narrow."""
     cells = [[c if isinstance(c, Text) else Text(plain(c)) for c in row] for row in rows]
+    columns = zip(head, *cells, strict=True)
+    wide = [max(cell_len(str(cell)) for cell in column) for column in columns]
+    last = max(console().width - sum(wide[:-1]) - GAP * len(wide[:-1]), LEAST)
     grid = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
-    for number, name in enumerate(head):
-        widest = max((row[number].cell_len for row in cells), default=0)
-        is_last = number == len(head) - 1
-        least = min(widest, LEAST) if is_last else max(widest, len(name))
-        grid.add_column(name, no_wrap=True, overflow="ellipsis", min_width=least)
+    for name in head:
+        grid.add_column(name, no_wrap=True)
     for row in cells:
+        row[-1].truncate(last, overflow="ellipsis")
         grid.add_row(*row)
-    console().print(grid, crop=False)
+    console(sum(wide) + GAP * len(wide)).print(grid, crop=False)

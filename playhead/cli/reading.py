@@ -26,6 +26,7 @@ STATUSES = (
     "cancelled",
 )  # fmt: skip
 Cell = str | Text
+WIDEST = 120  # characters of one value of an event in a listing
 LAST = 8  # events that `show` ends with
 _UNSAFE = re.compile(r"[^\w.\[\]-]+")
 
@@ -65,10 +66,7 @@ def runs(
     if json:
         out.result(docs)
     elif docs:
-        out.table(
-            ("id", "workflow", "status", "state", "started", "ended", "key", "inputs"),
-            [_row(doc) for doc in docs],
-        )
+        _list(docs)
     else:
         out.note(
             "no runs" + (" like that" if workflow or status or key or since or tag else "")
@@ -77,17 +75,24 @@ def runs(
         out.note(f"these are the newest {limit}; --limit 0 shows all")
 
 
+def _list(docs: list[render.Doc]) -> None:
+    """Print runs; a column that says nothing of any of them is left out."""
+    head = ["id", "workflow", "status", "state", "started", "ended", "key", "inputs or error"]
+    rows = [_row(doc) for doc in docs]
+    told = [n for n in range(len(head)) if n == len(head) - 1 or any(row[n] for row in rows)]
+    out.table([head[n] for n in told], [[row[n] for n in told] for row in rows])
+
+
 def _row(doc: render.Doc) -> list[Cell]:
     error = doc["error"]
     last = f"{error['type']}: {error['message']}" if error else out.short(doc["inputs"])
+    started, ended = doc["started_at"][:19] + "Z", doc["ended_at"] or ""
+    if ended[:10] == started[:10]:
+        ended = ended[11:]  # the day is the same
     return [
-        doc["id"], doc["workflow"], out.styled(doc["status"]), doc["state"] or "-",
-        _second(doc["started_at"]), _second(doc["ended_at"]), doc["key"] or "-", last,
+        doc["id"], doc["workflow"], out.styled(doc["status"]), doc["state"] or "", started,
+        ended.partition(".")[0], doc["key"] or "", last,
     ]  # fmt: skip
-
-
-def _second(iso: str | None) -> str:
-    return "-" if iso is None else iso[:19] + "Z"
 
 
 def show(
@@ -175,13 +180,17 @@ def _step(name: str, step: render.Doc) -> list[Cell]:
 
 def event_row(event: Any) -> list[Cell]:
     """Give an event as a row of a table: version, time, type, subject, move, what it says."""
-    told = [
-        f"{name} {value if isinstance(value, str) else out.short(value)}"
-        for name, value in render.told_by(event)
-    ]
+    told = [f"{name} {_bit(value)}" for name, value in render.told_by(event)]
     move = "" if event.source == event.dest else f"{event.source} → {event.dest}"
     at = out.when(event.at, fine=True)
     return [str(event.version), at, event.type, event.subject, move, ", ".join(told)]
+
+
+def _bit(value: Any) -> str:
+    """Give a value of an event, shortened: --json gives it whole."""
+    if not isinstance(value, str):
+        return out.short(value, WIDEST)
+    return value if len(value) <= WIDEST else value[: WIDEST - 1] + "…"
 
 
 class Format(StrEnum):

@@ -58,7 +58,8 @@ def stats(*, app: App = None, url: Url = None, json: Json = False) -> None:
     for status, count in doc["runs"].items():
         out.say(f"  {status:<11} {count}")
     out.say(f"events    {doc['events']}")
-    out.say(f"next due  {doc['next_due'] or 'nothing'}")
+    late = " (overdue: no worker has taken it yet)" if doc["overdue"] else ""
+    out.say(f"next due  {doc['next_due'] or 'nothing'}{late}")
     out.say(f"workers   {len(doc['workers'])}")
     for worker in doc["workers"]:
         lease = f"lease until {worker['until']}"
