@@ -1,0 +1,410 @@
+"""Several processes on one log: deaths, zombies, drains, quarantine, forks."""
+
+import json
+import signal as signals
+import sqlite3
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from playhead import Engine
+
+APP = '''
+"""An application of the tests: workflows and an engine on the database given."""
+import json, os, sys, threading, time
+from datetime import timedelta
+from pathlib import Path
+from playhead import Context, Engine, Signal, Timer, Workflow, step
+
+HERE = Path(__file__).parent
+
+
+def note(name, ctx):
+    """Write down that a step runs: one line, appended whole."""
+    with open(HERE / "notes.txt", "a") as file:
+        file.write(json.dumps([name, ctx.run_id, ctx.attempt, ctx.idempotency_key, os.getpid()]) + "\\n")
+
+
+@step
+def first(x: int, ctx: Context) -> int:
+    note("first", ctx)
+    return x + 1
+
+
+@step
+def second(first: int, ctx: Context) -> int:
+    note("second", ctx)
+    if (HERE / "hang").exists():
+        (HERE / "hanging").touch()
+        while (HERE / "hang").exists():
+            threading.Event().wait(0.02)
+    return first * 10
+
+
+@step
+def third(second: int, ctx: Context) -> int:
+    note("third", ctx)
+    return second + 5
+
+
+@step
+def deadly(x: int, ctx: Context) -> int:
+    note("deadly", ctx)
+    if (HERE / "poison").exists():
+        os._exit(77)
+    return x
+
+
+@step(on_lost="fail")
+def once(x: int, ctx: Context) -> int:
+    note("once", ctx)
+    if (HERE / "poison").exists():
+        os._exit(77)
+    return x
+
+
+@step
+def quick(x: int, ctx: Context) -> int:
+    note("quick", ctx)
+    return x
+
+
+story = Workflow("story", steps=[first, second, third])
+killer = Workflow("killer", steps=[deadly])
+fragile = Workflow("fragile", steps=[once])
+light = Workflow("light", steps=[quick])
+patient = Workflow("patient", steps=[Signal("go", int), step(lambda go: go, name="take")])
+
+
+def make(**options):
+    return Engine(
+        f"sqlite:///{HERE / 'log.db'}",
+        workflows=[story, killer, fragile, light, patient],
+        **options,
+    )
+'''
+
+SERVE = "import app; app.make({options}).serve()"
+ONE = """
+import app, sys
+engine = app.make({options})
+run = engine.get(sys.argv[1])
+with engine:
+    print(run.result(timeout=25))
+"""
+
+
+@pytest.fixture
+def app(tmp_path):
+    """Write the application; give its folder."""
+    (tmp_path / "app.py").write_text(textwrap.dedent(APP))
+    return tmp_path
+
+
+@pytest.fixture
+def serve(program):
+    """Start a process that serves the application."""
+    return lambda options="": program(SERVE.format(options=options))
+
+
+@pytest.fixture
+def reader(app):
+    """Give an engine that only reads and steers."""
+    return Engine(f"sqlite:///{app / 'log.db'}")
+
+
+def noted(app):
+    """Give what the steps wrote down."""
+    path = app / "notes.txt"
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def started(program, workflow, *inputs):
+    """Start runs of a workflow in a process that ends at once; give their ids."""
+    code = (
+        "import app, sys; engine = app.make()\n"
+        f"for x in map(int, sys.argv[1:]): print(engine.start(app.{workflow}, x=x).id)"
+    )
+    status, out, err = program(code, *inputs).finish()
+    assert status == 0, err
+    return out.split()
+
+
+def test_start_in_one_process_and_work_in_another(app, program, serve, reader, until):
+    """What one process starts and leaves, another does."""
+    (run_id,) = started(program, "story", 1)
+    assert noted(app) == []
+    serve()
+    until(lambda: reader.get(run_id).status == "succeeded", 20)
+    assert reader.get(run_id).result(timeout=1) == 25
+    assert [n[0] for n in noted(app)] == ["first", "second", "third"]
+
+
+def test_a_start_reaches_a_serving_process_at_once(app, program, serve, reader, until):
+    """A start from another process wakes the idle server: no need to wait for its poll."""
+    server = serve()
+    (warm,) = started(program, "light", 1)
+    until(lambda: reader.get(warm).status == "succeeded", 20)
+    assert server.process.poll() is None
+    (run_id,) = started(program, "light", 2)
+    until(lambda: reader.get(run_id).status == "succeeded", 3)
+
+
+def test_a_signal_from_another_process(app, serve, reader, until, program):
+    """A signal sent by a process without workflows wakes the run in the one that serves."""
+    code = "import app; print(app.make().start(app.patient).id)"
+    _, out, _ = program(code).finish()
+    run_id = out.strip()
+    serve()
+    until(lambda: reader.get(run_id).status == "waiting", 20)
+    reader.signal(run_id, "go", 7)
+    until(lambda: reader.get(run_id).status == "succeeded", 10)
+    assert reader.get(run_id).result(timeout=1) == 7
+
+
+def test_kill_9_in_mid_run_and_another_goes_on_at_once(app, program, serve, reader, until):
+    """After `kill -9` another process goes on at once; no finished step is repeated."""
+    (run_id,) = started(program, "story", 1)
+    (app / "hang").touch()
+    victim = serve()
+    until(lambda: (app / "hanging").exists(), 20)
+    until(lambda: ("step.succeeded", "first") in told(reader, run_id))
+    victim.kill()
+    (app / "hang").unlink()
+    heir = program(ONE.format(options=""), run_id)
+    status, out, err = heir.finish()
+    assert status == 0, err
+    assert out.strip() == "25"
+    names = [n[0] for n in noted(app)]
+    assert names == ["first", "second", "second", "third"]
+    keys = {n[3] for n in noted(app) if n[0] == "second"}
+    assert keys == {f"{run_id}/second:1"}
+    attempts = [n[2] for n in noted(app) if n[0] == "second"]
+    assert attempts in ([1, 1], [1, 2])
+    kinds = told(reader, run_id)
+    assert ("step.lost", "second") in kinds
+    assert kinds.count(("step.succeeded", "first")) == 1
+    lost = next(e for e in reader.history(run_id) if e.type == "step.lost")
+    again = [e for e in reader.history(run_id) if e.type == "step.started"][-2]
+    assert (again.at - lost.at).total_seconds() < 3
+
+
+def told(engine, run):
+    return [(event.type, event.subject) for event in engine.history(run)]
+
+
+def test_a_running_process_takes_over_within_moments(app, program, serve, reader, until):
+    """A process already serving takes over a dead one's run well before the lease has run out."""
+    (run_id,) = started(program, "story", 1)
+    (app / "hang").touch()
+    victim = serve("lease=30.0")
+    until(lambda: (app / "hanging").exists(), 20)
+    serve("lease=30.0")
+    (other,) = started(program, "light", 5)
+    until(lambda: reader.get(other).status == "succeeded", 20)
+    victim.kill()
+    (app / "hang").unlink()
+    until(lambda: reader.get(run_id).status == "succeeded", 8)
+    assert [n[0] for n in noted(app) if n[1] == run_id] == ["first", "second", "second", "third"]
+
+
+def test_processes_share_the_runs(app, program, serve, reader, until):
+    """Three processes share the runs; each step's result is recorded exactly once."""
+    ids = started(program, "story", *range(60))
+    for _ in range(3):
+        serve("threads=2")
+    until(lambda: len(reader.runs(status="succeeded", limit=None)) == 60, 40)
+    for run_id in ids:
+        kinds = told(reader, run_id)
+        for name in ("first", "second", "third"):
+            assert kinds.count(("step.succeeded", name)) == 1
+        assert len(kinds) == 8
+    assert len(noted(app)) == 180
+
+
+def test_a_stopped_worker_is_fenced(app, program, serve, reader, until):
+    """A SIGSTOPped worker loses its run after the lease; revived, it writes nothing to it."""
+    (run_id,) = started(program, "story", 1)
+    (app / "hang").touch()
+    zombie = serve("lease=1.0")
+    until(lambda: (app / "hanging").exists(), 20)
+    zombie.process.send_signal(signals.SIGSTOP)
+    (app / "hang").unlink()
+    serve("lease=1.0")
+    until(lambda: reader.get(run_id).status == "succeeded", 20)
+    before = [str(event) for event in reader.history(run_id)]
+    zombie.process.send_signal(signals.SIGCONT)
+    (other,) = started(program, "light", 9)
+    until(lambda: reader.get(other).status == "succeeded", 10)
+    until(lambda: zombie.process.poll() is None or True)
+    more = started(program, "light", *range(10, 30))
+    until(lambda: all(reader.get(one).status == "succeeded" for one in more), 20)
+    assert [str(event) for event in reader.history(run_id)] == before
+    assert told(reader, run_id).count(("step.succeeded", "second")) == 1
+    assert ("step.quarantined", "second") not in told(reader, run_id)
+    zombie.process.send_signal(signals.SIGTERM)
+    status, _, err = zombie.finish(20)
+    assert status == 0, err
+
+
+def test_sigterm_drains(app, program, serve, reader, until):
+    """After SIGTERM the step in flight ends and is recorded, nothing new begins, exit is 0."""
+    (run_id,) = started(program, "story", 1)
+    (app / "hang").touch()
+    server = serve()
+    until(lambda: (app / "hanging").exists(), 20)
+    server.process.send_signal(signals.SIGTERM)
+    until(lambda: True)
+    with pytest.raises(Exception, match="timed out"):
+        server.process.wait(0.5)
+    (app / "hang").unlink()
+    status, _, err = server.finish(20)
+    assert status == 0, err
+    kinds = told(reader, run_id)
+    assert ("step.succeeded", "second") in kinds
+    assert "Traceback" not in err
+    heir = program(ONE.format(options=""), run_id)
+    status, out, err = heir.finish()
+    assert out.strip() == "25", err
+    assert [n[0] for n in noted(app)] == ["first", "second", "third"]
+    assert not any(kind in ("step.lost", "step.quarantined") for kind, _ in told(reader, run_id))
+
+
+def test_sigint_ends_an_idle_server(app, serve, program, reader, until):
+    """SIGINT ends an idle server with 0, at once and quietly."""
+    server = serve()
+    (run_id,) = started(program, "light", 1)
+    until(lambda: reader.get(run_id).status == "succeeded", 20)
+    server.process.send_signal(signals.SIGINT)
+    status, _, err = server.finish(10)
+    assert status == 0
+    assert "Traceback" not in err
+
+
+def test_a_step_lost_once_simply_runs_again(app, program, serve, reader, until):
+    """A step whose process died once runs again at once and without any charge."""
+    (run_id,) = started(program, "killer", 4)
+    (app / "poison").touch()
+    status, _, _ = serve().finish(20)
+    assert status == 77
+    (app / "poison").unlink()
+    serve()
+    until(lambda: reader.get(run_id).status == "succeeded", 10)
+    assert len(noted(app)) == 2
+
+
+@pytest.mark.timeout(110)
+def test_a_step_that_kills_its_process_is_quarantined(app, program, serve, reader, until):
+    """Three deaths as a suspect quarantine the step and park the run; `retry` frees it."""
+    (run_id,) = started(program, "killer", 4)
+    (app / "poison").touch()
+    for _ in range(5):
+        status, _, _ = serve().finish(30)
+        assert status == 77
+    survivor = serve()
+    until(lambda: reader.get(run_id).status == "parked", 30)
+    kinds = [kind for kind, _ in told(reader, run_id)]
+    assert kinds.count("step.lost") == 5
+    assert kinds.count("step.quarantined") == 1
+    assert kinds[-1] == "run.parked"
+    assert len(noted(app)) == 5
+    assert survivor.process.poll() is None
+    (other,) = started(program, "light", 1)
+    until(lambda: reader.get(other).status == "succeeded", 10)
+    (app / "poison").unlink()
+    reader.retry(run_id)
+    until(lambda: reader.get(run_id).status == "succeeded", 20)
+    assert reader.get(run_id).result(timeout=1) == 4
+
+
+def test_on_lost_fail_never_runs_twice(app, program, serve, reader, until):
+    """`on_lost="fail"`: a step whose process died is not called again; the run fails."""
+    (run_id,) = started(program, "fragile", 4)
+    (app / "poison").touch()
+    status, _, _ = serve().finish(20)
+    assert status == 77
+    serve()
+    until(lambda: reader.get(run_id).status == "failed", 10)
+    assert len(noted(app)) == 1
+    assert reader.get(run_id).error is not None
+
+
+def test_one_key_from_many_processes_is_one_run(app, program, reader):
+    """Processes that start with one key at the same time start one run."""
+    code = "import app; print(app.make().start(app.light, x=1, key='k').id)"
+    programs = [program(code) for _ in range(4)]
+    ids = set()
+    for one in programs:
+        status, out, err = one.finish()
+        assert status == 0, err
+        ids.add(out.strip())
+    assert len(ids) == 1
+    assert len(reader.runs()) == 1
+
+
+def test_a_fork_is_refused(app, program):
+    """An open engine used in a forked child raises, rather than spoiling the log."""
+    code = """
+import app, os, sys, warnings
+warnings.simplefilter("ignore")
+engine = app.make()
+engine.run(app.light, x=1)
+child = os.fork()
+if child == 0:
+    try:
+        engine.start(app.light, x=2)
+    except Exception as error:
+        print(type(error).__name__, error, flush=True)
+        os._exit(7)
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status), len(engine.runs()), engine.run(app.light, x=3))
+"""
+    status, out, err = program(code).finish()
+    assert status == 0, err
+    lines = out.strip().splitlines()
+    assert lines[-1] == "7 1 3", out
+    assert "fork" in out.lower()
+
+
+def test_a_new_engine_in_the_child_is_fine(app, program):
+    """A child that makes its own engine after the fork works on the same log."""
+    code = """
+import app, os, warnings
+warnings.simplefilter("ignore")
+engine = app.make()
+engine.run(app.light, x=1)
+child = os.fork()
+if child == 0:
+    other = app.make()
+    ok = other.run(app.light, x=2) == 2
+    os._exit(0 if ok else 1)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status), len(engine.runs()))
+"""
+    status, out, err = program(code).finish()
+    assert status == 0, err
+    assert out.strip() == "0 2", err
+
+
+def test_the_log_survives_kills_at_any_moment(app, program, serve, reader, until):
+    """Killed again and again, the work is done in the end, and each result once."""
+    ids = started(program, "story", *range(30))
+    for round_ in range(4):
+        victim = serve("threads=4")
+        until(lambda: len(noted(app)) > 8 * (round_ + 1), 20)  # noqa: B023
+        victim.kill()
+    serve()
+    until(lambda: len(reader.runs(status="succeeded", limit=None)) == 30, 30)
+    for run_id in ids:
+        kinds = told(reader, run_id)
+        for name in ("first", "second", "third"):
+            assert kinds.count(("step.succeeded", name)) == 1
+    db = sqlite3.connect(Path(app) / "log.db")
+    try:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    finally:
+        db.close()
