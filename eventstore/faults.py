@@ -71,7 +71,7 @@ def is_about_the_row(error: sqlite3.Error) -> bool:
 
 def leaves_doubt(error: sqlite3.Error) -> bool:
     """Say whether the disk may hold what the call said it could not write. *Pure.*"""
-    return code_of(error) in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM)
+    return code_of(error) in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM)
 
 
 def translate(error: sqlite3.Error, path: str) -> LogError:

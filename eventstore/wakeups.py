@@ -147,7 +147,6 @@ class Hall:
         self._folder: Path | None = None
         self._looked = database is None
         self._ears: list[Ear] = []
-        self._mouth: socket.socket | None = None
         self._lock = threading.Lock()
 
     def listen(self, worker: str) -> Ear:
@@ -176,7 +175,7 @@ class Hall:
         with contextlib.suppress(OSError):
             others = [path.name for path in folder.iterdir() if path.name not in own]
             if others:
-                self._send(folder, others, list(streams))
+                _send(folder, others, list(streams))
 
     def forget(self, ear: Ear) -> None:
         """Drop an ear that closes."""
@@ -185,20 +184,16 @@ class Hall:
                 self._ears.remove(ear)
 
     def close(self) -> None:
-        """Close all ears and the sending socket."""
+        """Close all ears."""
         with self._lock:
-            ears, mouth, self._mouth = list(self._ears), self._mouth, None
+            ears = list(self._ears)
         for ear in ears:
             ear.close()
-        if mouth is not None:
-            mouth.close()
 
     def let_go(self) -> None:
         """Close descriptors only; for a forked child."""
         for ear in self._ears:
             ear.let_go()
-        if self._mouth is not None:
-            self._mouth.close()
 
     def _find(self) -> Path | None:
         if not self._looked and self._database is not None:
@@ -206,24 +201,23 @@ class Hall:
             self._looked = True
         return self._folder
 
-    def _send(self, folder: Path, names: list[str], streams: list[str]) -> None:
-        letters = [
-            msgspec.json.encode(streams[start : start + _IDS_PER_DATAGRAM])
-            for start in range(0, len(streams), _IDS_PER_DATAGRAM)
-        ]
-        with self._lock:
-            if self._mouth is None:
-                self._mouth = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                self._mouth.setblocking(False)
-            for name in names:
-                path = folder / name
-                try:
-                    for letter in letters:
-                        self._mouth.sendto(letter, os.fspath(path))
-                except (ConnectionRefusedError, FileNotFoundError):
-                    path.unlink(missing_ok=True)  # its worker died without a word
-                except OSError:
-                    continue  # its queue is full: it has been woken already
+
+def _send(folder: Path, names: list[str], streams: list[str]) -> None:
+    letters = [
+        msgspec.json.encode(streams[start : start + _IDS_PER_DATAGRAM])
+        for start in range(0, len(streams), _IDS_PER_DATAGRAM)
+    ]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as mouth:
+        mouth.setblocking(False)
+        for name in names:
+            path = folder / name
+            try:
+                for letter in letters:
+                    mouth.sendto(letter, os.fspath(path))
+            except (ConnectionRefusedError, FileNotFoundError):
+                path.unlink(missing_ok=True)  # its worker died without a word
+            except OSError:
+                continue  # its queue is full: it has been woken already
 
 
 def _bind(path: Path) -> socket.socket:

@@ -1,8 +1,9 @@
 """The one way in: every write of a SQL log goes through here, and shares its commits.
 
 A failure in the middle of a commit leaves the outcome open (the disk may have it although the
-call failed). Then the connection is made anew and the log is asked: what is found is done, what
-is not is written once more, and only if that fails too does the caller hear of it.
+call failed). Then the connection is made anew, what can be read is brought to the disk once more, and
+the batch is done again: what the log has already is found by its id. Only if that fails too does
+the caller hear of it.
 """
 
 import sqlite3
@@ -14,7 +15,8 @@ from eventstore.batch import Doubt, Entry, Job, tips_of_done, write_carefully, w
 from eventstore.commit import Queue, Ticket
 from eventstore.errors import LogError
 from eventstore.event import Tip
-from eventstore.sqlite import Session, Sqlite
+from eventstore.session import Session
+from eventstore.sqlite import Sqlite
 from eventstore.store import Append
 
 R = TypeVar("R")
@@ -131,41 +133,28 @@ class Writer:
 
     def _recover(self, tickets: list[Ticket], error: sqlite3.Error) -> None:
         """Find out what became of a transaction that failed, and try once more."""
-        database = self._database
+        reason = faults.translate(error, self._database.place)
         if not faults.leaves_doubt(error):
-            _fail(tickets, faults.translate(error, database.place))
+            _fail(tickets, reason)
             return
         try:
-            database.reopen()
-            missing = [ticket for ticket in tickets if not self._is_done(ticket)]
-            if missing:
-                self._try(missing, careful=True)
-        except sqlite3.Error as again:
-            self._look_again(tickets, faults.translate(again, database.place))
-        except LogError as again:
-            self._look_again(tickets, again)
+            self._database.reopen()
+            self._try(tickets, careful=True)  # what the log has already is found by its id
+        except (sqlite3.Error, LogError):
+            for ticket in tickets:
+                ticket.error = type(reason)(f"{reason}; {self._fate(ticket)}")
 
-    def _look_again(self, tickets: list[Ticket], error: LogError) -> None:
-        for ticket in tickets:
-            try:
-                if self._is_done(ticket):
-                    continue
-                ticket.error = type(error)(f"{error}; it was not written")
-            except (LogError, sqlite3.Error):
-                ticket.error = type(error)(
-                    f"{error}; whether it was written cannot be said: append it again with the"
-                    " same id when the disk is well"
-                )
-
-    def _is_done(self, ticket: Ticket) -> bool:
+    def _fate(self, ticket: Ticket) -> str:
+        again = "append it again with the same id when the disk is well"
         if not isinstance(ticket, Entry):
-            return False
-        session = self._database.ready()
-        tips = tips_of_done(session.raw.cursor(), ticket.append)
+            return "try again when the disk is well"
+        try:
+            tips = tips_of_done(self._database.ready().raw.cursor(), ticket.append)
+        except (sqlite3.Error, LogError):
+            return f"whether it was written cannot be said: {again}"
         if tips is None:
-            return False
-        ticket.tips, ticket.error, ticket.found = tips, None, True
-        return True
+            return f"it cannot be found in the log: {again}"
+        return f"it can be read, but the disk does not confirm that it is safe: {again}"
 
 
 def _choose(batch: list[Ticket]) -> tuple[list[Ticket], list[Ticket]]:
