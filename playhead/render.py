@@ -156,6 +156,10 @@ def told_by(event: HistoryEvent) -> list[tuple[str, Any]]:
     told += [(name, data.pop(name)) for name in _LOUD if name in data]
     times = [name for name in ("due", "deadline", "until") if data.get(name) is not None]
     told += [(name, iso(clock.from_us(data.pop(name)))) for name in times]
+    apart = [name for name in data if name.endswith("_blob")]
+    told += [
+        (name.removesuffix("_blob"), f"kept apart, {data.pop(name)[:8]}") for name in apart
+    ]
     hidden = ("worker", "definition", "workflow", "generation")
     return told + [(name, value) for name, value in data.items() if name not in hidden]
 

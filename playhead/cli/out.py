@@ -62,7 +62,11 @@ def _is_obeyed(c: str) -> bool:
 
 def short(value: Any, width: int = 60) -> str:
     """Give a JSON value on one line of at most so many characters. *Pure.*"""
-    text = plain(json.dumps(value, ensure_ascii=False))
+    return clip(plain(json.dumps(value, ensure_ascii=False)), width)
+
+
+def clip(text: str, width: int = 200) -> str:
+    """Give text of at most so many characters, for people; `--json` gives it whole. *Pure.*"""
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

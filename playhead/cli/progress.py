@@ -117,10 +117,7 @@ class Progress(Listener):
             case "step.succeeded":
                 return f"{name}: succeeded{took}"
             case "step.failed":
-                error = data["error"]
-                return (
-                    f"{name}: failed{took}: {error['type']}: {error['message']}{_again(data)}"
-                )
+                return f"{name}: failed{took}: {_error(data)}"
             case "step.skipped" | "step.lost" | "step.cancelled":
                 return f"{name}: {event.dest} {data.get('reason', '')}".rstrip()
             case "step.parked":
@@ -143,11 +140,13 @@ class Progress(Listener):
             self.say(shown)
 
 
-def _again(data: dict[str, Any]) -> str:
+def _error(data: dict[str, Any]) -> str:
+    """Say what an attempt failed of, and what comes next."""
     due = data.get("due")
+    then = "" if due is None else f"; again at {iso(clock.from_us(due))}"
     if data.get("next") == "fallback":
-        return "; its fallback is next"
-    return "" if due is None else f"; again at {iso(clock.from_us(due))}"
+        then = "; its fallback is next"
+    return out.clip(f"{data['error']['type']}: {data['error']['message']}") + then
 
 
 class Journal(Listener):
@@ -160,11 +159,8 @@ class Journal(Listener):
                 self.say(f"{run_id} {self._ended(run_id, event)}")
             elif event.type == "step.failed":
                 data = msgspec.json.decode(event.data)
-                error = data["error"]
-                self.say(
-                    f"{run_id} {event.subject}: attempt {data['attempt']} failed:"
-                    f" {error['type']}: {error['message']}{_again(data)}"
-                )
+                what = f"attempt {data['attempt']} failed: {_error(data)}"
+                self.say(f"{run_id} {event.subject}: {what}")
 
     def _ended(self, run_id: str, event: NewEvent) -> str:
         head = self._engine.log.head(run_id)

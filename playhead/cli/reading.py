@@ -85,7 +85,9 @@ def _list(docs: list[render.Doc]) -> None:
 
 def _row(doc: render.Doc) -> list[Cell]:
     error = doc["error"]
-    last = f"{error['type']}: {error['message']}" if error else out.short(doc["inputs"])
+    last = (
+        out.clip(f"{error['type']}: {error['message']}") if error else out.short(doc["inputs"])
+    )
     started, ended = doc["started_at"][:19] + "Z", doc["ended_at"] or ""
     if ended[:10] == started[:10]:
         ended = ended[11:]  # the day is the same
@@ -174,23 +176,19 @@ def _error_words(error: render.Doc) -> str:
 def _step(name: str, step: render.Doc) -> list[Cell]:
     last = "" if step["output"] is None else out.short(step["output"])
     if step["error"]:
-        last = f"{step['error']['type']}: {step['error']['message']}"
+        last = out.clip(f"{step['error']['type']}: {step['error']['message']}")
     return [name, out.styled(step["state"]), str(step["attempts"]), last]
 
 
 def event_row(event: Any) -> list[Cell]:
     """Give an event as a row of a table: version, time, type, subject, move, what it says."""
-    told = [f"{name} {_bit(value)}" for name, value in render.told_by(event)]
+    told = [
+        f"{name} {out.clip(value, WIDEST) if isinstance(value, str) else out.short(value, WIDEST)}"
+        for name, value in render.told_by(event)
+    ]
     move = "" if event.source == event.dest else f"{event.source} → {event.dest}"
     at = out.when(event.at, fine=True)
     return [str(event.version), at, event.type, event.subject, move, ", ".join(told)]
-
-
-def _bit(value: Any) -> str:
-    """Give a value of an event, shortened: --json gives it whole."""
-    if not isinstance(value, str):
-        return out.short(value, WIDEST)
-    return value if len(value) <= WIDEST else value[: WIDEST - 1] + "…"
 
 
 class Format(StrEnum):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ _NAMES = {
     b"": "quit",
 }  # fmt: skip
 STEPS = 20  # steps shown
+_ESCAPE = re.compile(rb"\x1b[\[O][0-9;]*[~A-Za-z]")
 ROWS = 12  # events shown around the one that the playhead stands on
 
 
@@ -51,8 +53,8 @@ def replay(
         elif termios is not None and sys.stdin.isatty() and sys.stdout.isatty():
             if at is None:
                 head.seek(min(1, len(head)))
-            with _keys():
-                _walk(engine, head)
+            with _keys() as keys:
+                _walk(engine, head, keys)
         else:
             _list(engine, head)
 
@@ -65,27 +67,42 @@ def _list(engine: "Engine", head: "Playhead") -> None:
     out.note(f"{head.state.status} after {head.version} of {len(head)} events")
 
 
+class Keys:
+    """The keys that are pressed, one by one, however many arrive at once."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd, self._ahead = fd, b""
+
+    def next(self) -> bytes:
+        """Wait for a key; give its bytes, b"" when there will be none any more."""
+        self._ahead = self._ahead or os.read(self._fd, 64)
+        escape = _ESCAPE.match(self._ahead)
+        key = escape[0] if escape else self._ahead[:1]
+        self._ahead = self._ahead[len(key) :]
+        return key
+
+
 @contextlib.contextmanager
-def _keys() -> Iterator[None]:
+def _keys() -> Iterator[Keys]:
     """Let each key be read at once, on a screen of its own; both are put back."""
     where = sys.stdin.fileno()
     before = termios.tcgetattr(where)
     sys.stdout.write("\x1b[?1049h\x1b[?25l")
     try:
         tty.setcbreak(where)
-        yield
+        yield Keys(where)
     finally:
         termios.tcsetattr(where, termios.TCSADRAIN, before)
         sys.stdout.write("\x1b[?25h\x1b[?1049l")
         sys.stdout.flush()
 
 
-def _walk(engine: "Engine", head: "Playhead") -> None:
+def _walk(engine: "Engine", head: "Playhead", keys: Keys) -> None:
     said = ""
     while True:
         _draw(engine, head, said)
         said = ""
-        match _NAMES.get(os.read(sys.stdin.fileno(), 16)):
+        match _NAMES.get(keys.next()):
             case "next":
                 said = "" if head.forward() else "this is the last event"
             case "back":
@@ -97,17 +114,17 @@ def _walk(engine: "Engine", head: "Playhead") -> None:
             case "failure":
                 said = "" if head.seek_where(type="step.failed") else "no step has failed"
             case "version":
-                said = _go(head)
+                said = _go(head, keys)
             case "quit":
                 return
 
 
-def _go(head: "Playhead") -> str:
+def _go(head: "Playhead", keys: Keys) -> str:
     """Ask for a version and go there; give what is to be said about it."""
     sys.stdout.write(f"version (0 to {len(head)}): ")
     sys.stdout.flush()
     digits = b""
-    while (key := os.read(sys.stdin.fileno(), 1)) not in (b"\r", b"\n", b"\x1b", b""):
+    while (key := keys.next()) not in (b"\r", b"\n", b"\x1b", b""):
         digits = digits[:-1] if key == b"\x7f" else digits + key * key.isdigit()
         sys.stdout.write(f"\r\x1b[Kversion (0 to {len(head)}): {digits.decode()}")
         sys.stdout.flush()
@@ -160,6 +177,6 @@ def _marked(is_here: bool, row: list[reading.Cell]) -> list[reading.Cell]:
 def _step(name: str, step: render.Doc) -> list[reading.Cell]:
     last = "" if step["output"] is None else out.short(step["output"], 40)
     if step["error"]:
-        last = f"{step['error']['type']}: {step['error']['message']}"
+        last = out.clip(f"{step['error']['type']}: {step['error']['message']}")
     inputs = out.short(step["inputs"], 40)
     return [name, out.styled(step["state"]), str(step["attempts"]), inputs, last]

@@ -80,7 +80,7 @@ def run(
                 out.refuse(str(refused))
                 raise Ends(FAILED) from refused
     except KeyboardInterrupt:
-        out.note(_let_go(told.run_id, app or workflow.rpartition(":")[0]))
+        out.note(_let_go(told.run_id, workflow.rpartition(":")[0] or app or ""))
         raise Ends(INTERRUPTED) from None
     finally:
         _restore(before)

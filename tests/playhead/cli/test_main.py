@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,49 @@ def test_init_writes_a_project_that_runs(cli: Any, folder: Path) -> None:
     assert (project / "inbox").is_dir()
     again = cli("init", "proj")
     assert (again.exit_code, "is there already" in again.stderr) == (2, True)
+
+
+def test_replay_walks_on_a_terminal(shell: Any, folder: Path) -> None:
+    """Keys move the playhead: next, end, back, a version; the terminal is put back at the end."""
+    pty = pytest.importorskip("pty", reason="there is no terminal to be had")
+    shell("run", "app.py:hello", "name=Ann", "-q")
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    command = [*COMMAND, "replay", "last", "--app", "app.py"]
+    seen = ""
+
+    def read_until(text: str) -> None:
+        nonlocal seen
+        wait_until(lambda: read_some(text))
+
+    def read_some(text: str) -> bool:
+        nonlocal seen
+        if select.select([ours], [], [], 0.1)[0]:
+            seen += os.read(ours, 65536).decode("utf-8", "replace")
+        if text not in seen:
+            return False
+        seen = seen.partition(text)[2]
+        return True
+
+    with subprocess.Popen(
+        command, cwd=folder, env=env, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        ends = threading.Timer(PATIENCE * 2, process.kill)
+        ends.start()
+        read_until("1 of 6")
+        for keys, text in [
+            (b"\x1b[C", "2 of 6"), (b"\x1b[F", "6 of 6"), (b"n", "this is the last event"),
+            (b"p", "5 of 6"), (b"f", "no step has failed"), (b"g3\n", "3 of 6"), (b"0", "0 of 6"),
+        ]:  # fmt: skip
+            os.write(ours, keys)
+            read_until(text)
+            read_until("q quit")
+        os.write(ours, b"q")
+        read_until("\x1b[?1049l")
+        assert process.wait(PATIENCE) == 0
+        ends.cancel()
+    os.close(ours)
 
 
 def test_debug_shows_the_traceback(folder: Path) -> None:

@@ -166,3 +166,20 @@ def test_reading_makes_no_database(cli: Any, folder: Path) -> None:
             assert (result.exit_code, result.stdout) == (2, ""), (words, url)
     assert sorted(path.name for path in folder.iterdir()) == ["app.py", "empty.db"]
     assert (folder / "empty.db").stat().st_size == 0
+
+
+def test_a_large_value_is_shortened_for_people_only(cli: Any, folder: Path) -> None:
+    """JSON and exports carry every byte of a value that lies in a blob; a listing says where."""
+    (folder / "big.py").write_text(
+        "from playhead import Engine, Workflow, step\n@step\ndef big():\n    return 'y' * 100_000\n"
+        "w = Workflow('big', steps=[big])\nengine = Engine('sqlite:///app.db', workflows=[w])\n",
+        "utf-8",
+    )
+    cli("run", "big.py:w", "-q")
+    whole = "y" * 100_000
+    doc = read(cli, "show", "last", "--export", "out")
+    assert doc["result"] == doc["steps"]["big"]["output"] == whole
+    assert json.loads((folder / "out/01_big.json").read_text("utf-8"))["output"] == whole
+    assert read(cli, "replay", "last")[2]["data"]["output"] == whole
+    assert "output kept apart" in cli("replay", "last", *URL).stdout
+    assert len(cli("show", "last", *URL).stdout) < 5_000
