@@ -7,9 +7,9 @@ from typing import Any
 from engine import http, values
 from engine.calls import Bound, Call
 from engine.context import Context
-from engine.core.events import DECODERS, ErrorDoc
+from engine.core.events import DECODERS, StepFailed
 from engine.core.run import Run, idempotency_key
-from engine.errors import PlayheadError, ValueRefused
+from engine.errors import CircuitOpenError, PlayheadError, ValueRefused
 from engine.flights import Flight
 from engine.outcome import Failure, Outcome
 from engine.repository import Hold, Repository
@@ -115,16 +115,12 @@ class Arguments:
     def _failure(self, hold: Hold, name: str) -> Failure:
         step = hold.run.steps.get(name)
         if step is None or not step.failed:
-            return Failure(
-                step=name,
-                attempts=0,
-                type="SignalTimeout",
-                message=f"signal {name!r} did not come in time",
-            )
+            return _unfailed(name, hold)
         event = self._repository.log.read_version(hold.run.id, [step.failed])[step.failed]
-        error: ErrorDoc = DECODERS[event.type](event.data).error
+        data: StepFailed = DECODERS[event.type](event.data)
+        error = data.error
         return Failure(
-            step=name, attempts=step.attempt - step.base, type=error.type, message=error.message,
+            step=name, attempts=data.attempt - step.base, type=error.type, message=error.message,
             traceback=error.traceback, at=clock.from_us(event.at),
         )  # fmt: skip
 
@@ -157,3 +153,13 @@ def _visits(run: Run, state: str) -> int:
         return run.visits[state]
     step = run.steps.get(state)
     return 0 if run.place is not None or step is None or not step.started else step.visit
+
+
+def _unfailed(name: str, hold: Hold) -> Failure:
+    """Give the failure of what never ran: a signal that did not come, a step behind a breaker."""
+    node = hold.plan.nodes[name]
+    if node.kind == "signal":
+        said = f"signal {name!r} did not come in time"
+        return Failure(step=name, attempts=0, type="SignalTimeout", message=said)
+    refused = CircuitOpenError(node.breaker or "")
+    return Failure(step=name, attempts=0, type="CircuitOpenError", message=str(refused))

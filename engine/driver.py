@@ -74,7 +74,9 @@ class Driver:
         with self._lock:
             if hold.run.id not in self.hungry:
                 self.hungry[hold.run.id] = hold
-                heapq.heappush(self._queue, (-hold.run.priority, next(self._arrivals), hold.run.id))
+                heapq.heappush(
+                    self._queue, (-hold.run.priority, next(self._arrivals), hold.run.id)
+                )
 
     def _next_hungry(self) -> Hold | None:
         """Take the run of highest priority that waits for a slot, of those the first."""

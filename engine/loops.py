@@ -55,10 +55,24 @@ class LoopThread:
         await self.loop.shutdown_default_executor()
 
 
+class _Exit(Exception):  # noqa: N818 - a carrier, never seen outside
+    """Carries what asyncio would let end the loop itself: SystemExit, KeyboardInterrupt."""
+
+    def __init__(self, carried: BaseException) -> None:
+        self.carried = carried
+
+
+async def _contained(coroutine: Any) -> Any:
+    try:
+        return await coroutine
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise _Exit(error) from None
+
+
 async def watch(coroutine: Any, flight: Flight) -> Any:
     """Await a step, cancelling it when it is asked to stop or past its deadline."""
     loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(coroutine)
+    task = asyncio.ensure_future(_contained(coroutine))
 
     def cancel() -> None:
         loop.call_soon_threadsafe(task.cancel)
@@ -76,6 +90,8 @@ async def watch(coroutine: Any, flight: Flight) -> Any:
                 raise asyncio.CancelledError
             await asyncio.wait({task}, timeout=min(left, 0.05))
         return await task
+    except _Exit as exit_:
+        raise exit_.carried from None
     finally:
         flight.on_cancel = None
         while flight.closing:

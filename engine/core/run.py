@@ -112,7 +112,8 @@ def idempotency_key(run: Run, subject: str, visit: int) -> str:
 def display_status(run: Run) -> str:
     """Give the status that users see: `waiting` is derived, never an event. *Pure.*"""
     owed = (run.running, run.ready, run.lost, run.inbox, run.pending)
-    if run.status == "running" and not any(owed):
+    awaited = (run.timers, run.retrying, run.parked, run.awaiting, run.place)
+    if run.status == "running" and not any(owed) and any(awaited):
         return "waiting"
     return run.status
 
