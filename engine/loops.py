@@ -98,6 +98,14 @@ async def watch(coroutine: Any, flight: Flight) -> Any:
             await flight.closing.pop()()
 
 
+async def _told(coroutine: Any) -> tuple[Any, BaseException | None]:
+    """Give what a step returned, or its SystemExit: a task would throw that at the loop itself."""
+    try:
+        return await coroutine, None
+    except (SystemExit, KeyboardInterrupt) as end:
+        return None, end
+
+
 def run_here(coroutine: Any, flight: Flight) -> Any:
     """Run an async step to its end before returning, on a loop of its own."""
     try:
