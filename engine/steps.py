@@ -52,6 +52,8 @@ class Step(Generic[P, R]):
         self.fn, self.retry = _lifted(under, retry)
         self.name = name or signature.name_of(self.fn)
         self.where = where_of(self.fn)
+        if not isinstance(self.name, str):
+            raise DefinitionError(f"step name={name!r}; a name is text", where=self.where)
         self.policy: Policy | None = None
         if self.retry is not None:
             try:
@@ -262,8 +264,8 @@ def _short(path: str) -> str:
 
 def _names_of(after: Any) -> tuple[str, ...]:
     """Give the names of what to wait for; a single one need not be listed."""
-    single = isinstance(after, (str, Step, Signal, Timer))
-    listed: list[Any] = [after] if single else list(after or ())
+    single = isinstance(after, str) or not isinstance(after, Iterable)
+    listed: list[Any] = [after] if single and after is not None else list(after or ())
     for one in listed:
         if not isinstance(one, (str, Step, Signal, Timer)):
             raise DefinitionError(
