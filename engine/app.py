@@ -7,22 +7,25 @@ or `run_until_idle`.
 
 import asyncio
 import contextlib
+import difflib
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Self
 
-from engine import history
+from engine import history, values
 from engine.background import Background
 from engine.breakers import BreakerStore, CircuitBreaker, SharedBreaker
 from engine.core import commands as c
-from engine.core.run import next_due
+from engine.core.breaker import PREFIX
+from engine.core.run import STATUSES, next_due
 from engine.doorways import Doorways, known_triggers
 from engine.driver import Driver
 from engine.errors import (
     DefinitionError,
     PlayheadError,
     StorageError,
+    ValueRefused,
 )
 from engine.flights import Crew
 from engine.listening import Listening
@@ -38,6 +41,9 @@ from eventstore import Head, NewEvent, clock, open_log
 from eventstore.errors import LogError
 
 MAX_VALUE = 16 * 2**20  # bytes
+STATUSES = frozenset(
+    "scheduled running waiting paused parked cancelling succeeded failed cancelled".split()
+)
 
 
 class Engine:
@@ -74,7 +80,9 @@ class Engine:
         for workflow in workflows:
             self.add(workflow)
         self.triggers = known_triggers(triggers, self.workflows)
-        self.log = open_log(url)
+        with self._storage():
+            with self._storage():
+            self.log = open_log(url)
         self._build()
 
     def add(self, workflow: Any) -> None:
@@ -196,6 +204,11 @@ class Engine:
     ) -> list[history.RunRow]:  # fmt: skip
         """List runs as frozen rows, newest first; filters are all to hold."""
         statuses = (status,) if isinstance(status, str) else tuple(status or ())
+        if unknown := sorted(set(statuses) - STATUSES):
+            raise ValueRefused(f"status {unknown[0]!r} is none of {', '.join(sorted(STATUSES))}")
+        for wanted in statuses:
+            if wanted not in STATUSES:
+                raise ValueRefused(f"no status {wanted!r}; there are {', '.join(STATUSES)}")
         name = workflow if isinstance(workflow, str) or workflow is None else workflow.name
         with self._storage():
             heads = self.log.heads(
@@ -253,11 +266,14 @@ class Engine:
         """
         with self._storage():
             hold = self.peek(_id(run))
+            for what, text in (("signal", name), ("key", key or "")):
+                values.text(text, what)
             value = self.starting.payload(hold, name, payload)
             self._steering.obey(hold, c.TellSignal(name, value, key=key, by="signal"))
 
     def cancel(self, run: Run | str, *, reason: str = "") -> None:
         """Cancel a run: durable at once; what is in flight is asked to stop and waited for."""
+        values.text(reason, "reason")
         with self._storage():
             self._steering.obey(self.peek(_id(run)), c.CancelRun(by="user", reason=reason))
 
@@ -278,7 +294,13 @@ class Engine:
 
     def breaker(self, name: str) -> SharedBreaker:
         """Give a circuit breaker of this log, shared by all processes."""
-        declared = self._declared.get(name) or CircuitBreaker(name)
+        declared = self._declared.get(name)
+        if declared is None:
+            near = difflib.get_close_matches(name, self._declared, 1)
+            with self._storage():
+                if near and self.log.head(PREFIX + name) is None:
+                    raise PlayheadError(f"no breaker {name!r} here; did you mean {near[0]!r}?")
+            declared = CircuitBreaker(name)
         return SharedBreaker(self.breakers, self.log, declared)
 
     # Driving.

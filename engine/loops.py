@@ -55,7 +55,7 @@ class LoopThread:
         await self.loop.shutdown_default_executor()
 
 
-class _Exit(Exception):  # noqa: N818 - a carrier, never seen outside
+class _Exit(Exception):
     """Carries what asyncio would let end the loop itself: SystemExit, KeyboardInterrupt."""
 
     def __init__(self, carried: BaseException) -> None:

@@ -137,11 +137,13 @@ class Starting:
         self, workflow: KnownWorkflow, raw: bytes, *, key: str | None = None,
         at: datetime | None = None, priority: int = 0, tags: Mapping[str, str] | None = None,
     ) -> c.StartRun:  # fmt: skip
+        if not isinstance(tags or {}, Mapping):
+            raise ValueRefused(f"tags={tags!r}; tags are a mapping of text to text")
         for name, text in (tags or {}).items():
-            if not isinstance(name, str) or not isinstance(text, str):
-                raise ValueRefused(f"tag {name!r}: {text!r}; tags are text to text")
-        if key is not None and not isinstance(key, str):
-            raise ValueRefused(f"key {key!r} is no text")
+            _text(name, "a tag's name")
+            _text(text, f"tag {name!r}")
+        if key is not None:
+            _text(key, "the key")
         due = None
         if at is not None:
             try:
@@ -163,7 +165,7 @@ class Starting:
         hold = self._engine.peek(run_id)
         before = self._engine.repository.inputs(hold)
         now = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-        if {n: bytes(r) for n, r in before.items()} != {n: bytes(r) for n, r in now.items()}:
+        if _plain(before) != _plain(now):
             raise KeyReused(workflow.name, key, run_id)
         return hold
 
@@ -209,3 +211,23 @@ class Starting:
         """Tell whether a trigger asked to be polled since the last time."""
         woken, self._woken = self._woken, False
         return woken
+
+
+def _plain(raws: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
+    """Give inputs as plain values: they are compared by value, in whatever order."""
+    return {name: msgspec.json.decode(raw) for name, raw in raws.items()}
+
+
+def _text(value: object, what: str) -> None:
+    """Refuse what is no text, or text that UTF-8 cannot hold."""
+    if not isinstance(value, str):
+        raise ValueRefused(f"{what} is {value!r}; it must be text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueRefused(f"{what} is {value!r}: a lone surrogate is no text") from None
+
+
+def _sorted(raw: bytes) -> bytes:
+    """Give a JSON value with its keys in order: objects are equal whatever their order."""
+    return msgspec.json.encode(msgspec.json.decode(raw), order="sorted")

@@ -1,6 +1,7 @@
 """What signals, timers and guards' answers mean for a run."""
 # ruff: noqa: ARG001 - every rule has the same shape
 
+import difflib
 from collections.abc import Mapping
 
 import msgspec
@@ -22,6 +23,8 @@ from engine.core.facts import Facts
 from engine.core.machine import pick
 from engine.core.plan import Plan
 from engine.core.run import Run
+
+_WORK = {"done", "error"}  # how a state's work ends, never a signal
 
 
 def set_timer(run: Run, plan: Plan, command: c.SetTimer, facts: Facts) -> list[Fact]:
@@ -118,7 +121,10 @@ def _tell_pipeline(
 ) -> list[Fact] | Refusal:
     node = plan.nodes.get(command.name)
     if node is None or node.kind != "signal":
-        return Refusal("signal", f"workflow {run.workflow!r} has no signal of this name")
+        names = [n.name for n in plan.nodes.values() if n.kind == "signal"]
+        near = difflib.get_close_matches(command.name, names, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return Refusal("signal", f"workflow {run.workflow!r} has no signal of this name{hint}")
     if command.name in run.signals:
         state = run.signals[command.name]
         told = msgspec.structs.replace(data, reason=f"already {state}; the first counts")
@@ -147,7 +153,9 @@ def _tell_machine(
     ):
         return [Fact("signal.received", command.name, "received", "received", data)]
     if not edges:
-        reason = f"state {place!r} does not take it" + ("" if known else "; no state does")
+        reason = f"state {place!r} does not take it" + (
+            "" if known else _near(plan, command.name)
+        )
         told = msgspec.structs.replace(
             data, reason=reason, payload=msgspec.UNSET, payload_blob=None
         )
@@ -157,3 +165,9 @@ def _tell_machine(
         return Refusal("signal", reason, (refused,))
     return _move(run, plan, command.name, edges[0].dest, facts, by=command.by or "signal",
                  value=command.value, key=command.key)  # fmt: skip
+
+
+def _near(plan: Plan, name: str) -> str:
+    """Say that no state takes a signal, and what may have been meant."""
+    near = difflib.get_close_matches(name, {trigger for _, trigger in plan.edges}, 1)
+    return f"; no state does, did you mean {near[0]!r}?" if near else "; no state does"

@@ -8,6 +8,10 @@ import msgspec
 from engine.core.events import ErrorDoc
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
+STATUSES = (
+    "scheduled", "running", "waiting", "paused", "parked", "cancelling",
+    "succeeded", "failed", "cancelled",
+)  # fmt: skip
 SETTLED = frozenset({"succeeded", "skipped", "failed"})
 
 
