@@ -76,6 +76,7 @@ TRIGGER: tuple[Row, ...] = (
     ("trigger.armed", (ABSENT, "armed", "failed"), ("armed",)),
     ("trigger.fired", ("armed",), ("armed",)),
     ("trigger.declined", ("armed",), ("armed",)),
+    ("trigger.declined", ("paused",), ("paused",)),
     ("trigger.paused", ("armed",), ("paused",)),
     ("trigger.resumed", ("paused",), ("armed",)),
     ("trigger.failed", ("armed",), ("failed",)),

@@ -8,23 +8,13 @@ from typing import Any
 
 import msgspec
 
+from engine.core.machine import legal
+
 NOT_YET = "–"  # noqa: RUF001 - the sign of the event catalogue
 PREFIX = "trigger:"
 REMEMBERED = 32  # reasons of declines; the one that was quiet longest is forgotten first
 
-LEGAL = frozenset(
-    {
-        (NOT_YET, "trigger.armed", "armed"),
-        ("armed", "trigger.armed", "armed"),
-        ("failed", "trigger.armed", "armed"),
-        ("armed", "trigger.fired", "armed"),
-        ("armed", "trigger.declined", "armed"),
-        ("paused", "trigger.declined", "paused"),
-        ("armed", "trigger.paused", "paused"),
-        ("paused", "trigger.resumed", "armed"),
-        ("armed", "trigger.failed", "failed"),
-    }
-)
+LEGAL = legal("trigger")
 
 
 class Armed(msgspec.Struct, frozen=True):
