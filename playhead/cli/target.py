@@ -93,11 +93,19 @@ def moved(engine: "Engine", url: str | None) -> "Engine":
 
 @contextlib.contextmanager
 def closed(engine: "Engine") -> Iterator[None]:
-    """Let go of the log at the end; say storage errors as the engine does."""
+    """Let go of the log at the end; say of a damaged log that it is damaged, and where."""
     try:
         yield
     except LogError as error:
         raise playhead.StorageError(str(error)) from error
+    except (ValueError, LookupError) as error:
+        fault = next(iter(engine.log.verify()), None) if path_of(engine) else None
+        if fault is None:
+            raise
+        raise Wrong(
+            f"the log is damaged: {fault}. What stumbled over it: {error}."
+            f" All faults: playhead verify --url {engine.url}"
+        ) from error
     finally:
         with contextlib.suppress(playhead.PlayheadError, LogError):
             engine.close()

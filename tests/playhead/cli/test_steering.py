@@ -103,6 +103,29 @@ def test_verify(waiting: Any, folder: Path) -> None:
     assert json.loads(waiting("verify", "last", *URL, "--json").stdout)["ok"] is False
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE event SET data = '[]' WHERE version = 2",
+        "UPDATE event SET data = '{bad' WHERE version = 1",
+        "UPDATE event SET source = 'nowhere' WHERE version = 2",
+        "DELETE FROM event WHERE version = 1",
+    ],
+)
+def test_a_damaged_log_is_called_that(waiting: Any, folder: Path, change: str) -> None:
+    """Whoever stumbles over a changed event names it, with exit code 2 and no traceback."""
+    with sqlite3.connect(folder / "app.db") as database:
+        guards = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        for (name,) in guards.fetchall():
+            database.execute(f'DROP TRIGGER "{name}"')
+        database.execute(change)
+    database.close()
+    for words in (("show", "last"), ("replay", "last"), ("cancel", "last")):
+        result = waiting(*words, *URL)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "the log is damaged" in result.stderr or "does not begin with" in result.stderr
+
+
 def test_stats(waiting: Any) -> None:
     """Runs by status, events, bytes, the earliest due time, workers."""
     doc = read(waiting, "stats")
