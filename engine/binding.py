@@ -84,7 +84,9 @@ class Binder:
     def take(self, piece: Piece, handed: frozenset[Handed]) -> Piece:
         """Note the inputs that a function names which was read already."""
         if handed is ASKED and piece.signature.is_async:
-            raise DefinitionError(f"{piece.who} is asked, never awaited; write it with plain def")
+            raise DefinitionError(
+                f"{piece.who} is asked, never awaited; write it with plain def"
+            )
         for parameter in piece.signature.parameters:
             if parameter.handed is None:
                 self._note(parameter)

@@ -23,6 +23,21 @@ _ODD = -1
 _encoder = msgspec.json.Encoder(enc_hook=jsonable.lower)
 
 
+def text(given: Any, what: str) -> str:
+    """Give a name, key or reason that the log can hold.
+
+    Raises:
+        ValueRefused: It is no text, or UTF-8 cannot carry it.
+    """
+    if not isinstance(given, str):
+        raise ValueRefused(f"{what} {given!r} is no text")
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise ValueRefused(f"{what} {given!r} holds a lone surrogate: no UTF-8") from None
+    return given
+
+
 def encode(value: Any, where: str, max_value: int) -> bytes:
     """Give a value as JSON bytes.
 
