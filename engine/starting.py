@@ -140,10 +140,10 @@ class Starting:
         if not isinstance(tags or {}, Mapping):
             raise ValueRefused(f"tags={tags!r}; tags are a mapping of text to text")
         for name, text in (tags or {}).items():
-            _text(name, "a tag's name")
-            _text(text, f"tag {name!r}")
+            values.text(name, "a tag's name")
+            values.text(text, f"tag {name!r}")
         if key is not None:
-            _text(key, "the key")
+            values.text(key, "the key")
         due = None
         if at is not None:
             try:
@@ -165,7 +165,7 @@ class Starting:
         hold = self._engine.peek(run_id)
         before = self._engine.repository.inputs(hold)
         now = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-        if _plain(before) != _plain(now):
+        if _sorted(before) != _sorted(now):
             raise KeyReused(workflow.name, key, run_id)
         return hold
 
@@ -213,21 +213,7 @@ class Starting:
         return woken
 
 
-def _plain(raws: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
-    """Give inputs as plain values: they are compared by value, in whatever order."""
-    return {name: msgspec.json.decode(raw) for name, raw in raws.items()}
-
-
-def _text(value: object, what: str) -> None:
-    """Refuse what is no text, or text that UTF-8 cannot hold."""
-    if not isinstance(value, str):
-        raise ValueRefused(f"{what} is {value!r}; it must be text")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueRefused(f"{what} is {value!r}: a lone surrogate is no text") from None
-
-
-def _sorted(raw: bytes) -> bytes:
-    """Give a JSON value with its keys in order: objects are equal whatever their order."""
-    return msgspec.json.encode(msgspec.json.decode(raw), order="sorted")
+def _sorted(raws: Mapping[str, msgspec.Raw]) -> bytes:
+    """Give inputs as JSON with all keys in order: equal whatever their order; 1 is not true."""
+    plain = {name: msgspec.json.decode(raw) for name, raw in raws.items()}
+    return msgspec.json.encode(plain, order="sorted")

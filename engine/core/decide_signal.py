@@ -24,8 +24,6 @@ from engine.core.machine import pick
 from engine.core.plan import Plan
 from engine.core.run import Run
 
-_WORK = {"done", "error"}  # how a state's work ends, never a signal
-
 
 def set_timer(run: Run, plan: Plan, command: c.SetTimer, facts: Facts) -> list[Fact]:
     """Date a wait that begins, or fail the run if asking failed."""
