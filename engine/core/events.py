@@ -44,7 +44,6 @@ class RunEnded(Data):
     step: str | None = None
     attempts: int = 0
     error: ErrorDoc | None = None
-    by: str = ""
     reason: str = ""
 
 
