@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from engine.core import diagram
+from engine.core.run import STATUSES
 from playhead import importing, loading, render
 from playhead.cli import out, target
 from playhead.cli.inputs import read_since, read_tags
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from engine.core.plan import Plan
     from engine.playhead import Playhead
 
-STATUSES = (
-    "scheduled", "running", "waiting", "paused", "parked", "cancelling", "succeeded", "failed",
-    "cancelled",
-)  # fmt: skip
 Cell = str | Text
 WIDEST = 120  # characters of one value of an event in a listing
 LAST = 8  # events that `show` ends with
