@@ -314,7 +314,8 @@ class Engine:
             raise PlayheadError("this engine is already open")
         with self._storage():
             crew = Crew(self.threads, "playhead", async_slots=ASYNC_SLOTS)
-            driver = self._driver(crew)
+            driver = Driver(self.turns, crew)
+            self.worker.drivers.add(driver)
             background = Background(self.worker, driver, self.doorways.poll, self.grace)
             background.watched = self.listening.look_for_ends
             background.open()
@@ -405,9 +406,6 @@ class Engine:
     def live_driver(self) -> Driver | None:
         """Give the driver of the background worker, if the engine is open."""
         return self._background.driver if self._background is not None else None
-
-    def _driver(self, crew: Crew) -> Driver:
-        return Driver(self.turns, crew)
 
     def start_here(self, workflow: Any, given: Mapping[str, Any], **options: Any) -> Hold:
         """Start a run with the slots of a driver."""

@@ -6,7 +6,7 @@ database only if somebody has written to it.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from engine.core.run import next_due
 from engine.driver import Driver
@@ -43,6 +43,7 @@ class Background:
         self._dirty = True  # somebody may have appended
         self._seen = -1
         self._rounds = 0
+        self._orphans: dict[str, int] = {}  # runs owned but held by nobody here -> version
         self._starved = False  # something may be due, but no slot was free
         self.watched: Callable[[], None] | None = None  # look for ends that others wrote
 
@@ -181,11 +182,10 @@ class Background:
 
     def _refresh_owned(self) -> None:
         """Find what others did to runs held here; hints may have been lost."""
-        if not self.driver.holds:
-            return
         before = [(hold, hold.tip) for hold in list(self.driver.holds.values())]
         owned = self.worker.log.owned(self.worker.id)
         now = clock.now_us()
+        self._adopt_orphans(owned)
         for hold, tip in before:
             version, due = owned.get(hold.run.id, (-1, None))
             with hold.lock:
@@ -196,6 +196,14 @@ class Background:
                 elif due is not None and due <= now and hold.run.parked:
                     hold.woken = True
                     self._turn(hold)
+
+    def _adopt_orphans(self, owned: Mapping[str, tuple[int, int | None]]) -> None:
+        """Let go of what is owned but in nobody's hands, and was so a look ago: a turn failed."""
+        orphans = {run: at[0] for run, at in owned.items() if not self.worker.holds(run)}
+        for run_id, version in orphans.items():
+            if self._orphans.get(run_id) == version:
+                self.worker.let_go(run_id)
+        self._orphans = orphans
 
     def _expire(self, now: int) -> None:
         """Record that attempts took too long; a thread cannot be stopped, its result is dropped."""

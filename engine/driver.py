@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from engine.core import commands as c
 from engine.errors import StorageError
-from engine.flights import Crew, Flight
+from engine.flights import Crew, Flight, Slot
 from engine.loops import EngineLoop
 from engine.repository import Hold
 from engine.turn import Turn
@@ -118,10 +118,6 @@ class Driver:
 
     def land(self, flight: Flight, command: c.Command) -> Flight | None:
         """Record an attempt's outcome; give the flight that goes on in the same slot, if any."""
-        hold = flight.hold
-        with hold.lock:
-            if hold.flights.get(flight.step) is flight:
-                del hold.flights[flight.step]
         if flight.is_abandoned:
             self._give_back(flight)
             return None
@@ -144,7 +140,9 @@ class Driver:
 
     def _adopt(self, flight: Flight) -> Turn | None:
         """Let a run that found no slot have the one of a flight that has ended."""
-        while self.hungry and self.inline is None and not flight.slot[0] and not self.stopping:
+        if flight.slot is not Slot.THREAD:
+            return None
+        while self.hungry and self.inline is None and not self.stopping:
             hold = self._next_hungry()
             if hold is None:  # another thread was faster
                 return None
@@ -160,12 +158,12 @@ class Driver:
         return None
 
     def _give_back(self, flight: Flight) -> None:
-        is_async, suspect = flight.slot
-        self.crew.give_back(is_async=is_async, suspect=suspect)
+        if flight.slot is not None:
+            self.crew.give_back(flight.slot)
 
     def _record(self, flight: Flight, command: c.Command) -> Turn | None:
         """Take the turn that records an outcome; while the storage fails, try again."""
-        own = None if flight.slot[0] and self.crew.has_async else flight
+        own = None if flight.slot is Slot.ASYNC else flight
         for tries in range(1_000_000):
             try:
                 return self.turn(flight.hold, command, own=own)
@@ -215,7 +213,11 @@ class Driver:
             hold = self._next_hungry()
             if hold is None:
                 return
-            turn = self.turn(hold)
+            try:
+                turn = self.turn(hold)
+            except LogError:
+                self._wait_for_slot(hold)
+                raise
             if turn is not None:
                 self.launch(turn.flights)
                 if turn.is_hungry:

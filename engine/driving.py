@@ -56,6 +56,7 @@ def run_here(
     """Start a run and drive it to its end in this thread; give its result."""
     crew = Crew(engine.threads, "playhead-run")
     driver = Driver(engine.turns, crew)
+    engine.worker.drivers.add(driver)
     driver.keep_trying = False
     mine: deque[Flight] = deque()
     wake = threading.Event()
@@ -204,6 +205,7 @@ def drive_until_idle(engine: Host) -> None:
     """Do everything that is ready: triggers, timers, runs; in this thread, in a fixed order."""
     crew = Crew(1, "playhead-idle")
     driver = Driver(engine.turns, crew)
+    engine.worker.drivers.add(driver)
     driver.keep_trying = False
     driver.inline = deque()
     with Heartbeat(engine):

@@ -5,6 +5,7 @@ frees it. In the caller's thread the crew has one slot, which is what makes it d
 """
 
 import contextlib
+import enum
 import itertools
 import threading
 from collections import deque
@@ -14,6 +15,14 @@ from engine.repository import Hold
 from eventstore import clock
 
 ISOLATION = 10 * clock.SECOND  # a suspect runs alone for its first 10 s
+
+
+class Slot(enum.Enum):
+    """What an attempt takes of a crew."""
+
+    THREAD = "thread"
+    ASYNC = "async"
+    ALONE = "alone"  # a suspect's: nothing else starts beside it for a while
 
 
 class Flight:
@@ -26,7 +35,7 @@ class Flight:
 
     def __init__(
         self, hold: Hold, step: str, visit: int, attempt: int, *,
-        fallback: bool, refused: bool, deadline: int | None, slot: tuple[bool, bool],
+        fallback: bool, refused: bool, deadline: int | None, slot: Slot | None,
     ) -> None:  # fmt: skip
         self.hold = hold
         self.step = step
@@ -35,7 +44,7 @@ class Flight:
         self.fallback = fallback
         self.refused = refused
         self.deadline = deadline
-        self.slot = slot  # what it took of the crew: an async slot, the whole crew as a suspect
+        self.slot = slot  # what it took of the crew; None: it was over as soon as it began
         self.is_cancelled = False
         self.is_abandoned = False  # its result will be dropped
         self.on_cancel: Callable[[], None] | None = None  # wakes an async attempt
@@ -68,40 +77,47 @@ class Crew:
         self._idle = 0
         self._closing = False
         self._alone_until = 0  # a suspect runs: nothing else starts before
+        self._suspect_until = 0  # a suspect waits for the others to end: nothing else starts
         self.on_free: Callable[[], None] | None = None
 
-    @property
-    def busy(self) -> int:
-        """Count the slots taken."""
-        return self.slots - self.free
+    def take(self, *, is_async: bool = False, suspect: bool = False) -> Slot | None:
+        """Reserve a slot; None if none is free.
 
-    def take(self, *, is_async: bool = False, suspect: bool = False) -> bool:
-        """Reserve a slot; False if none is free."""
+        A suspect waits until nothing else runs, and then has the crew for itself for 10 s; while
+        it waits nothing else begins, so that its turn comes.
+        """
         with self._lock:
-            if self._alone_until and self._alone_until > clock.now_us():
-                return False
-            if suspect and self.free < self.slots:
-                return False
+            now = clock.now_us()
+            if self._alone_until > now:
+                return None
+            if suspect:
+                if self.free < self.slots:
+                    self._suspect_until = now + ISOLATION
+                    return None
+                self._suspect_until = 0
+                self._alone_until = now + ISOLATION
+                self.free -= 1
+                return Slot.ALONE
+            if self._suspect_until > now:
+                return None
             if is_async and self.has_async:
                 if not self.async_free:
-                    return False
+                    return None
                 self.async_free -= 1
-            elif self.free:
-                self.free -= 1
-            else:
-                return False
-            if suspect:
-                self._alone_until = clock.now_us() + ISOLATION
-            return True
+                return Slot.ASYNC
+            if not self.free:
+                return None
+            self.free -= 1
+            return Slot.THREAD
 
-    def give_back(self, *, is_async: bool = False, suspect: bool = False) -> None:
+    def give_back(self, slot: Slot) -> None:
         """Free a slot that was taken."""
         with self._lock:
-            if is_async and self.has_async:
+            if slot is Slot.ASYNC:
                 self.async_free += 1
             else:
                 self.free += 1
-            if suspect:
+            if slot is Slot.ALONE:
                 self._alone_until = 0
         if self.on_free is not None:
             self.on_free()

@@ -13,7 +13,7 @@ from engine.core.decide_step import SUSPECT_AFTER
 from engine.core.events import Fact, StepStarted
 from engine.core.evolve import evolve
 from engine.core.facts import Facts
-from engine.flights import Crew, Flight
+from engine.flights import Crew, Flight, Slot
 from engine.repository import Hold, row_of
 from engine.turn import Consulted, Table, Turn
 from eventstore import Append, Headline, InboxKey, NewEvent, Write, clock
@@ -35,8 +35,8 @@ class Try:
         self.events: list[NewEvent] = []
         self.facts_of: dict[str, list[Fact]] = {}
         self.flights: list[Flight] = []
-        self.taken: list[tuple[bool, bool]] = []
-        self.slot = (False, False)  # the one taken last: async, suspect
+        self.taken: list[Slot] = []
+        self.slot: Slot | None = None  # the one taken last
         self.hungry = False
         self.breakers = Consulted(turns.breakers)
         self.specs = turns.specs(hold.plan)
@@ -86,11 +86,13 @@ class Try:
         step = self.hold.run.step(name)
         is_async = self._is_async(name, fallback=step.fallback)
         suspect = step.deaths >= SUSPECT_AFTER
-        self.slot = (is_async, suspect)
-        if self.own_free and not suspect and (not is_async or not self.crew.has_async):
+        needs_thread = not (is_async and self.crew.has_async)
+        if self.own is not None and self.own_free and needs_thread and not suspect:
             self.own_free = False
+            self.slot = self.own.slot
             return True
-        if not self.crew.take(is_async=is_async, suspect=suspect):
+        self.slot = self.crew.take(is_async=is_async, suspect=suspect)
+        if self.slot is None:
             self.hungry = True
             return False
         self.taken.append(self.slot)
@@ -176,12 +178,12 @@ class Try:
                 refused=data.refused, deadline=data.deadline, slot=self.slot,
             )
         )  # fmt: skip
+        self.slot = None
 
     def _append(self, inbox: tuple[InboxKey, ...], *, release: bool) -> None:
         hold, turns = self.hold, self.turns
         hold.unwritten = {}
-        flights = [f for f in self.flights if hold.run.steps[f.step].state == "running"]
-        self.flights = flights
+        flights = self._still_running()
         busy = bool(flights) or self.hungry or self._in_flight()
         if hold.is_owned or self.crew is not None:
             owns = busy and not release and not hold.run.is_ended
@@ -217,6 +219,16 @@ class Try:
             hold.flights[flight.step] = flight
         self._tell()
 
+    def _still_running(self) -> list[Flight]:
+        """Leave out what was started and ended in this very turn; its slots are free again."""
+        over = [f for f in self.flights if self.hold.run.steps[f.step].state != "running"]
+        for flight in over:
+            self.flights.remove(flight)
+            if flight.slot in self.taken and self.crew is not None:
+                self.taken.remove(flight.slot)
+                self.crew.give_back(flight.slot)
+        return self.flights
+
     def _in_flight(self) -> bool:
         """Tell whether an attempt of this process still runs for the fold as it stands."""
         for name, flight in self.hold.flights.items():
@@ -243,6 +255,7 @@ class Try:
         for name, flight in list(hold.flights.items()):
             step = hold.run.steps.get(name)
             if step is None or step.state != "running" or step.attempt != flight.attempt:
+                del hold.flights[name]  # not before: a run with an attempt in flight is kept
                 flight.is_abandoned = True
                 flight.cancel()
             elif hold.run.status == "cancelling":
@@ -259,6 +272,6 @@ class Try:
         self.hold.unwritten = {}
         if self.crew is None:
             return
-        for is_async, suspect in self.taken:
-            self.crew.give_back(is_async=is_async, suspect=suspect)
+        for slot in self.taken:
+            self.crew.give_back(slot)
         self.taken.clear()

@@ -12,13 +12,14 @@ from engine.breakers import BreakerStore
 from engine.core import commands as c
 from engine.core.define import BreakerSpec
 from engine.core.plan import Plan
+from engine.core.run import Run
 from engine.flights import Crew, Flight
 from engine.perform import Performer
 from engine.repository import Hold, Repository
 from engine.ring import Try
 from engine.turn import Turn
 from eventstore import InboxKey, NewEvent
-from eventstore.errors import AppendRefused, LogError
+from eventstore.errors import AppendRefused, KeyTaken, LogError
 
 TRIES = 200  # refused appends in a row before a turn gives up
 
@@ -77,13 +78,16 @@ class Turns:
                 attempt = Try(self, hold, crew, own)
                 try:
                     return attempt.run(commands, inbox, release=release)
-                except AppendRefused:
+                except AppendRefused as refused:
                     attempt.undo()
-                    if not hold.tip.version:
-                        raise
-                    hold.stale = True
                     for name in attempt.breakers:
                         self.breakers.forget(name)
+                    if hold.tip.version:
+                        hold.stale = True
+                    elif isinstance(refused, KeyTaken):
+                        raise
+                    else:  # not born yet: a breaker it consulted has moved on
+                        hold.run = Run(hold.run.id)
                 except BaseException:
                     attempt.undo()
                     hold.stale = True

@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakSet
 
 from engine.breakers import BreakerStore
 from engine.core import commands as c
@@ -44,6 +45,7 @@ class Worker:
         self.lease = int(lease * clock.SECOND)
         self._until = 0
         self._since = 0
+        self.drivers: WeakSet[Driver] = WeakSet()  # all that hold runs for this worker
         self._skips: dict[str, float] = {}  # runs left to a better worker -> real seconds
         self._entered = False
         self._lock = threading.Lock()
@@ -172,6 +174,16 @@ class Worker:
             f"no live worker's definition fits: {reason};"
             " start a worker with code that fits and retry, or cancel the run"
         )
+
+    def holds(self, run_id: str) -> bool:
+        """Tell whether a run is in anybody's hands here."""
+        return any(run_id in driver.holds for driver in list(self.drivers))
+
+    def let_go(self, run_id: str) -> None:
+        """Let go of a run that this worker owns and nobody here holds: a turn on it failed."""
+        head = self.log.head(run_id)
+        if head is not None and head.owner == self.id and not self.holds(run_id):
+            self.log.release(run_id, head.tip, due=clock.now_us())
 
     def sweep(self, driver: Driver) -> bool:
         """Do what only the passing of time asks for: bury the dead, wake behind breakers."""
