@@ -7,6 +7,7 @@ refused. If not, it is undone and each append is looked at before it is written.
 
 import sqlite3
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from eventstore import statements as sql
 from eventstore.commit import Ticket
 from eventstore.errors import KeyTaken, LogError
 from eventstore.event import Tip, chain
-from eventstore.rules import check_append, next_epoch, refusal
+from eventstore.rules import check_append, next_epoch, refusal, row_order
 from eventstore.store import Append, Headline, Row, Write
 
 _NO_ROW = Row()
@@ -152,18 +153,20 @@ def write_hopefully(cursor: Cursor, entries: list[Entry]) -> int:
         Doubt: at least one was refused; undo all and write them carefully.
     """
     number = 0
-    for text, rows in (
-        (sql.KEEP_KEY, [row for entry in entries for row in entry.keys]),
-        (sql.BEAR, [row for entry in entries for row in entry.births]),
-        (sql.STEP, [row for entry in entries for row in entry.steps]),
-        (sql.ADVANCE, [row for entry in entries for row in entry.advances]),
-        (sql.BOOK, [row for entry in entries for row in entry.books]),
+    for text, by_id, rows in (
+        (sql.KEEP_KEY, None, [row for entry in entries for row in entry.keys]),
+        (sql.BEAR, itemgetter(0), [row for entry in entries for row in entry.births]),
+        (sql.STEP, itemgetter(9), [row for entry in entries for row in entry.steps]),
+        (sql.ADVANCE, itemgetter(3), [row for entry in entries for row in entry.advances]),
+        (sql.BOOK, itemgetter(6), [row for entry in entries for row in entry.books]),
     ):
         if rows:
             number += 1
             if len(rows) == 1:
                 cursor.execute(text, rows[0])
             else:
+                if by_id is not None:
+                    rows.sort(key=by_id)
                 cursor.executemany(text, rows)
             if cursor.rowcount != len(rows):
                 raise Doubt
@@ -203,23 +206,27 @@ def write_carefully(cursor: Cursor, entry: Entry) -> None:
         if reason is not None:
             return _found_done(cursor, entry, reason)
     cursor.executemany(sql.KEEP_KEY, entry.keys)
-    entry.tips = []
-    for write, now in zip(append.writes, stood, strict=True):
-        entry.tips.append(_write_one(cursor, append.id, write, now))
+    written = {
+        number: _write_row(cursor, append.id, append.writes[number], stood[number])
+        for number in row_order(append.writes)
+    }
+    entry.tips = [written[number][1] for number in range(len(stood))]
+    for number in range(len(stood)):
+        cursor.executemany(sql.RECORD, written[number][0])
     return None
 
 
-def _write_one(
+def _write_row(
     cursor: Cursor, append_id: str, write: Write, now: tuple[Tip, str | None] | None
-) -> Tip:
+) -> tuple[list[Values], Tip]:
+    """Write a stream's row; give the rows of its events, and its new tip."""
     tip, row = write.tip, write.row
     if now is None:
         if not write.events:
-            return tip  # it was to be absent, and is
+            return [], tip  # it was to be absent, and is
         rows, new = event_rows(append_id, write, 1 if row is not None and row.owner else 0)
         cursor.execute(sql.BEAR, birth_values(write, new))
-        cursor.executemany(sql.RECORD, rows)
-        return new
+        return rows, new
     epoch = next_epoch(tip.epoch, now[1], write)
     rows, new = event_rows(append_id, write, epoch)
     if row is not None:
@@ -227,8 +234,7 @@ def _write_one(
     if rows:
         moved = (new.version, new.hash, write.events[-1].at)
         cursor.execute(sql.ADVANCE, (*moved, write.stream, tip.version, epoch, tip.hash))
-        cursor.executemany(sql.RECORD, rows)
-    return new
+    return rows, new
 
 
 def standing(cursor: Cursor, stream: str) -> tuple[Tip, str | None] | None:

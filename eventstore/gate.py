@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import weakref
 from pathlib import Path
 
 from eventstore import clock
@@ -28,6 +29,7 @@ class Gate:
             folder / "turnstile", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666
         )
         self._gate = os.open(folder / "gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._finalizer = weakref.finalize(self, _close, self._turnstile, self._gate)
 
     def enter(self) -> bool:
         """Pass as a writer beside other writers; False if a checkpoint is at work."""
@@ -58,9 +60,13 @@ class Gate:
 
     def close(self) -> None:
         """Close the files; in a forked child this does not open the parent's locks."""
-        for descriptor in (self._turnstile, self._gate):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        self._finalizer()
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
 
 
 def _lock(descriptor: int, how: int) -> bool:

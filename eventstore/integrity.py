@@ -1,48 +1,14 @@
 """Is the log what was written? Chains, versions, heads, blobs, and the database below them."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from eventstore import statements as sql
+from eventstore.chains import faults_of
 from eventstore.errors import StorageCorrupt
-from eventstore.event import Event, NewEvent, chain
+from eventstore.event import Event, Tip
 from eventstore.sqlite import Sqlite
-
-
-def faults_of(
-    stream: str, events: Iterable[Event], version: int, digest: bytes
-) -> Iterator[str]:
-    """Give a sentence for each fault in a stream's events; its row stands at version and hash.
-
-    *Pure.* After a fault the chain goes on from what is stored, so that each is told once.
-    """
-    before, number = b"", 0
-    for event in events:
-        number += 1
-        if event.version != number:
-            missing = (
-                f"{number}"
-                if event.version == number + 1
-                else f"{number} to {event.version - 1}"
-            )
-            yield f"stream {stream!r}: event {missing} is missing"
-            number = event.version
-        new = NewEvent(
-            event.type, event.subject, event.source, event.dest, event.data, event.at, event.cause,
-            event.type_version,
-        )  # fmt: skip
-        expected = chain(before, stream, number, event.epoch, new)
-        if expected != event.hash:
-            yield (
-                f"stream {stream!r}: event {number} (position {event.position}, {event.type}) does"
-                " not fit its hash; it or the one before it was changed"
-            )
-        before = event.hash
-    if number != version:
-        yield f"stream {stream!r}: its row stands at version {version}, its last event is {number}"
-    elif before != digest:
-        yield f"stream {stream!r}: its row bears another hash than its last event"
 
 
 class Integrity:
@@ -85,7 +51,7 @@ class Integrity:
             return
         version, digest, purged = rows[0]
         if purged is None:
-            yield from faults_of(name, self._events(name, version), version, digest)
+            yield from faults_of(name, self._events(name, version), Tip(version, 0, digest))
 
     def _events(self, stream: str, version: int) -> Iterator[Event]:
         after = 0

@@ -5,190 +5,29 @@ promise in `store.py` means.
 """
 
 import hashlib
-import itertools
-import threading
 from collections.abc import Collection, Iterator, Sequence
-from typing import NoReturn
 
 import msgspec
 
 from eventstore import clock
-from eventstore.errors import KeyTaken, LogError, StorageCorrupt, StreamUnknown
-from eventstore.event import Event, NewEvent, Tip, chain
-from eventstore.rules import check_append, next_epoch, refusal
-from eventstore.store import (
-    Append,
-    Claim,
-    Counters,
-    Head,
-    Headline,
-    Listener,
-    Row,
-    WorkerRow,
-    Write,
-)
+from eventstore.chains import faults_of
+from eventstore.errors import LogError, StorageCorrupt
+from eventstore.event import Tip
+from eventstore.memory_streams import MemoryStreams
+from eventstore.store import Claim, Head, Listener, WorkerRow
 from eventstore.wakeups import Hall
 
 
-class MemoryLog:
+class MemoryLog(MemoryStreams):
     """A log that lives and dies with its object; see `store.Log`."""
 
     def __init__(self, url: str = "memory://") -> None:
-        self.url = url
-        self.counters = Counters()
-        self._lock = threading.RLock()
-        self._heads: dict[str, Head] = {}  # in order of creation
-        self._events: dict[str, list[Event]] = {}
-        self._all: list[Event] = []
-        self._inbox: dict[tuple[str, str], str] = {}
-        self._waits: dict[str, dict[str, None]] = {}  # name -> streams, longest waiting first
+        super().__init__(url)
         self._workers: dict[str, WorkerRow] = {}
         self._entered: dict[str, WorkerRow] = {}  # also those that were buried and forgotten
         self._blobs: dict[str, bytes] = {}
         self._snapshots: dict[tuple[str, str], dict[int, bytes]] = {}
-        self._changes = 0
         self._hall = Hall()
-
-    def append(self, append: Append) -> list[Tip]:
-        """Write all of it or nothing."""
-        check_append(append)
-        with self._lock:
-            for key in append.inbox:
-                taken = self._inbox.get((key.source, key.key))
-                if taken is not None:
-                    return self._done_before(append) or _refuse(
-                        KeyTaken(key.source, key.key, taken)
-                    )
-            for write in append.writes:
-                head = self._heads.get(write.stream)
-                reason = refusal(write, (head.tip, head.owner) if head else None)
-                if reason is not None:
-                    return self._done_before(append) or _refuse(reason)
-            for key in append.inbox:
-                self._inbox[key.source, key.key] = key.stream
-            tips = [self._write(append.id, write) for write in append.writes]
-            self._changes += 1
-            self.counters.commits += 1
-            self.counters.appends += 1
-            return tips
-
-    def _done_before(self, append: Append) -> list[Tip] | None:
-        for write in append.writes:
-            if write.events:
-                events = self._events.get(write.stream, ())
-                first = write.tip.version
-                if len(events) <= first or events[first].append_id != append.id:
-                    return None
-                break
-        else:
-            return None
-        tips = []
-        for write in append.writes:
-            if write.events:
-                last = self._events[write.stream][write.tip.version + len(write.events) - 1]
-                tips.append(Tip(last.version, last.epoch, last.hash))
-            else:
-                tips.append(write.tip)
-        return tips
-
-    def _write(self, append_id: str, write: Write) -> Tip:
-        head = self._heads.get(write.stream)
-        if not write.events and write.row is None:
-            return write.tip
-        row = write.row
-        if head is None:
-            epoch = 1 if row and row.owner else 0
-        else:
-            epoch = next_epoch(head.tip.epoch, head.owner, write)
-        version, digest = write.tip.version, write.tip.hash
-        events = self._events.setdefault(write.stream, [])
-        for event in write.events:
-            version += 1
-            digest = chain(digest, write.stream, version, epoch, event)
-            kept = Event(
-                len(self._all) + 1, write.stream, version, event.type, event.type_version,
-                epoch, event.subject, event.source, event.dest, event.data, event.at,
-                event.cause, append_id, digest,
-            )  # fmt: skip
-            events.append(kept)
-            self._all.append(kept)
-            self.counters.bytes += len(event.data.encode())
-        self.counters.events += len(write.events)
-        if head is None:
-            head = _first_head(write, events[0].at)
-        if row is not None:
-            head = msgspec.structs.replace(
-                head, status=row.status, due=row.due, waits_on=row.waits_on, owner=row.owner,
-                needs=row.needs, label=row.label,
-            )  # fmt: skip
-            self._wait(write.stream, row.waits_on)
-        tip = Tip(version, epoch, digest)
-        updated = write.events[-1].at if write.events else head.updated
-        self._heads[write.stream] = msgspec.structs.replace(head, tip=tip, updated=updated)
-        return tip
-
-    def _wait(self, stream: str, names: tuple[str, ...]) -> None:
-        for name, streams in self._waits.items():
-            if name not in names:
-                streams.pop(stream, None)
-        for name in names:
-            self._waits.setdefault(name, {}).setdefault(stream)
-
-    def head(self, stream: str) -> Head | None:
-        """Give a stream's row, or None."""
-        return self._heads.get(stream)
-
-    def read(
-        self, stream: str, *, after: int = 0, upto: int | None = None, at: int | None = None
-    ) -> list[Event]:
-        """Give events of a stream, oldest first."""
-        with self._lock:
-            events = self._events.get(stream, [])[max(0, after) : upto]
-        if at is None:
-            return events
-        return list(itertools.takewhile(lambda event: event.at <= at, events))
-
-    def load(self, stream: str, *, after: int = 0) -> tuple[Head, list[Event]]:
-        """Give row and events of one moment together."""
-        with self._lock:
-            if stream not in self._heads:
-                raise StreamUnknown(stream)
-            return self._heads[stream], self._events[stream][max(0, after) :]
-
-    def read_version(self, stream: str, versions: Collection[int]) -> dict[int, Event]:
-        """Give the named versions of a stream."""
-        with self._lock:
-            events = self._events.get(stream, [])
-            return {n: events[n - 1] for n in sorted(set(versions)) if 0 < n <= len(events)}
-
-    def read_all(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
-        """Give events of the whole log in order of position."""
-        with self._lock:
-            return self._all[max(0, after) : max(0, after) + limit]
-
-    def find(self, source: str, key: str) -> str | None:
-        """Give the stream that an inbox key counts for, or None."""
-        return self._inbox.get((source, key))
-
-    def heads(
-        self, *, kind: str, name: str | None = None, status: Collection[str] = (),
-        key: str | None = None, tags: dict[str, str] | None = None, since: int | None = None,
-        limit: int | None = None,
-    ) -> list[Head]:  # fmt: skip
-        """Give rows, last created first."""
-        with self._lock:
-            rows = list(self._heads.values())
-        found = (
-            head
-            for head in reversed(rows)
-            if head.kind == kind
-            and (name is None or head.name == name)
-            and (not status or head.status in status)
-            and (key is None or head.key == key)
-            and all(head.tags.get(tag) == text for tag, text in (tags or {}).items())
-            and (since is None or head.created >= since)
-        )
-        return list(itertools.islice(found, limit))
 
     def claim(
         self, worker: str, *, kind: str, now: int, limit: int,
@@ -373,20 +212,10 @@ class MemoryLog:
     def verify(self, stream: str | None = None) -> Iterator[str]:
         """Check chains, versions and heads."""
         with self._lock:
-            heads = [h for h in self._heads.values() if stream in (None, h.id)]
+            heads = [head for head in self._heads.values() if stream in (None, head.id)]
             streams = [(head, list(self._events[head.id])) for head in heads]
         for head, events in streams:
-            digest = b""
-            for number, event in enumerate(events, 1):
-                new = NewEvent(
-                    event.type, event.subject, event.source, event.dest, event.data, event.at,
-                    event.cause, event.type_version,
-                )  # fmt: skip
-                digest = chain(digest, head.id, number, event.epoch, new)
-                if event.version != number or event.hash != digest:
-                    yield f"event {number} of {head.id!r} is not what was written"
-            if head.tip.version != len(events) or head.tip.hash != digest:
-                yield f"the row of {head.id!r} does not stand at its last event"
+            yield from faults_of(head.id, events, head.tip)
 
     def listen(self, worker: str) -> Listener:
         """Open a worker's ear."""
@@ -403,15 +232,3 @@ class MemoryLog:
     def close(self) -> None:
         """Close the ears; what was appended stays."""
         self._hall.close()
-
-
-def _refuse(error: LogError) -> NoReturn:
-    raise error
-
-
-def _first_head(write: Write, at: int) -> Head:
-    line, row = write.headline or Headline(), write.row or Row()
-    return Head(
-        write.stream, write.kind, Tip(), row.status, row.due, row.waits_on, row.owner, row.needs,
-        row.label, line.name, line.key, dict(line.tags), line.priority, at, at,
-    )  # fmt: skip

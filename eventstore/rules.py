@@ -3,6 +3,8 @@
 All functions here are pure.
 """
 
+from collections.abc import Sequence
+
 from eventstore.errors import Fenced, LogError, WrongExpectedVersion
 from eventstore.event import Tip
 from eventstore.store import Append, Write
@@ -28,6 +30,20 @@ def check_append(append: Append) -> None:
     keys = append.inbox
     if len(keys) > 1 and len({(key.source, key.key) for key in keys}) != len(keys):
         raise ValueError(f"append {append.id!r} uses one inbox key twice")
+
+
+def row_order(writes: Sequence[Write]) -> list[int]:
+    """Give the order in which an append's rows are written: births, steps, bookkeeping; by id.
+
+    *Pure.* It shows where several streams begin to wait for one name in one append.
+    """
+    return sorted(
+        range(len(writes)),
+        key=lambda n: (
+            0 if not writes[n].tip.version else 1 if writes[n].events else 2,
+            writes[n].stream,
+        ),
+    )
 
 
 def next_epoch(epoch: int, owner: str | None, write: Write) -> int:

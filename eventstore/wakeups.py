@@ -24,6 +24,10 @@ _IDS_PER_DATAGRAM = 256
 _LARGEST_DATAGRAM = 64 * 1024
 
 
+def _bases() -> list[str]:
+    return list(dict.fromkeys((tempfile.gettempdir(), "/tmp")))  # noqa: S108 - owner is checked
+
+
 def socket_folder(database: str) -> Path | None:
     """Give the folder of the sockets of a database, made if need be, or None if there is none.
 
@@ -33,7 +37,7 @@ def socket_folder(database: str) -> Path | None:
     name = hashlib.sha256(
         os.path.realpath(database).encode(errors="surrogateescape")
     ).hexdigest()
-    for base in dict.fromkeys((tempfile.gettempdir(), "/tmp")):  # noqa: S108 - owner is checked
+    for base in _bases():
         folder = Path(base) / f"playhead-{os.getuid()}" / name[:16]
         if len(os.fsencode(folder)) + 22 > LONGEST_PATH:
             continue

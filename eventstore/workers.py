@@ -11,6 +11,7 @@ import hashlib
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Locks:
         self._database = database
         self._held: dict[str, int] = {}
         self._lock = threading.Lock()
+        weakref.finalize(self, _close, self._held)
 
     def take(self, worker: str) -> None:
         """Hold a worker's lock until `drop`, `close` or the end of the process.
@@ -107,17 +109,11 @@ class Locks:
     def close(self) -> None:
         """Let go of all locks held here; their files stay, free."""
         with self._lock:
-            for descriptor in self._held.values():
-                with contextlib.suppress(OSError):
-                    os.close(descriptor)
-            self._held.clear()
+            _close(self._held)
 
     def forked(self) -> None:
         """Close the descriptors in a forked child; the parent's locks stay held."""
-        for descriptor in self._held.values():
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-        self._held = {}
+        _close(self._held)
 
     def _path(self, worker: str) -> Path:
         digest = hashlib.sha256(worker.encode(errors="surrogateescape")).hexdigest()
@@ -203,6 +199,13 @@ def _values(worker: WorkerRow) -> tuple[Any, ...]:
         worker.id, worker.name, worker.host, worker.pid, worker.since, worker.until,
         array(worker.offers), int(worker.dead),
     )  # fmt: skip
+
+
+def _close(held: dict[str, int]) -> None:
+    for descriptor in held.values():
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    held.clear()
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

@@ -6,12 +6,12 @@
 
 from eventstore.testing.appending import AppendContract
 from eventstore.testing.claiming import ClaimContract
-from eventstore.testing.facts import birth, fact, number_of, row, step
+from eventstore.testing.facts import birth, fact, row, step
 from eventstore.testing.keeping import KeepContract
 from eventstore.testing.reading import ReadContract
 from eventstore.testing.working import WorkContract
 
-__all__ = ["LogContract", "birth", "fact", "number_of", "row", "step"]
+__all__ = ["LogContract", "birth", "fact", "row", "step"]
 
 
 class LogContract(AppendContract, ReadContract, ClaimContract, WorkContract, KeepContract):

@@ -39,7 +39,11 @@ class AppendContract:
         step(log, "s", tip)
         with pytest.raises(WrongExpectedVersion) as refused:
             step(log, "s", tip)
-        assert (refused.value.stream, refused.value.expected, refused.value.actual) == ("s", 1, 2)
+        assert (refused.value.stream, refused.value.expected, refused.value.actual) == (
+            "s",
+            1,
+            2,
+        )
         assert len(log.read("s")) == 2
 
     def test_a_new_stream_must_be_new(self, log: Log) -> None:

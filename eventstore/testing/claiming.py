@@ -35,7 +35,13 @@ class ClaimContract:
 
     def test_priority_then_due(self, log: Log) -> None:
         """Higher priority first, then the earlier due; the limit cuts off the rest."""
-        for name, priority, due in (("a", 0, 1), ("b", 5, 9), ("c", 5, 3), ("d", -1, 0), ("e", 0, 0)):
+        for name, priority, due in (
+            ("a", 0, 1),
+            ("b", 5, 9),
+            ("c", 5, 3),
+            ("d", -1, 0),
+            ("e", 0, 0),
+        ):
             birth(log, name, headline=Headline(priority=priority), due=due)
         given = log.claim("w", kind="run", now=10, limit=4)
         assert [claim.head.id for claim in given] == ["c", "b", "e", "a"]

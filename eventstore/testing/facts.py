@@ -1,20 +1,10 @@
 """Events and appends for tests that do not care what they say."""
 
-import itertools
-import threading
 from typing import Any
 
+from eventstore import clock
 from eventstore.event import NEW, NewEvent, Tip
 from eventstore.store import Append, Headline, InboxKey, Log, Row, Write
-
-_numbers = itertools.count(1)
-_lock = threading.Lock()
-
-
-def number_of() -> int:
-    """Give a number that no other call has given."""
-    with _lock:
-        return next(_numbers)
 
 
 def fact(at: int = 1_000, **fields: Any) -> NewEvent:
@@ -37,10 +27,10 @@ def birth(
 ) -> Tip:  # fmt: skip
     """Create a stream; `fields` are those of its row. Give its tip."""
     write = Write(stream, kind, NEW, events or (fact(),), row(**fields), headline)
-    return log.append(Append(f"birth-{number_of()}", (write,), inbox))[0]
+    return log.append(Append(f"birth-{clock.new_id()}", (write,), inbox))[0]
 
 
 def step(log: Log, stream: str, tip: Tip, *events: NewEvent, **fields: Any) -> Tip:
     """Append to a stream; give its new tip."""
     write = Write(stream, "run", tip, events or (fact(),), row(**fields))
-    return log.append(Append(f"step-{number_of()}", (write,)))[0]
+    return log.append(Append(f"step-{clock.new_id()}", (write,)))[0]

@@ -113,6 +113,6 @@ class ReadContract:
         birth(log, "plain", headline=Headline("n", "k", {"t": "v"}))
         birth(log, "odd", headline=Headline(text, text, {text: text}), waits_on=(text,))
         for filters in ({"name": text}, {"key": text}, {"tags": {text: text}}):
-            assert [head.id for head in log.heads(kind="run", **filters)] == ["odd"]  # type: ignore[arg-type]
+            assert [head.id for head in log.heads(kind="run", **filters)] == ["odd"]
         assert log.heads(kind="run", tags={text: "v"}) == []
         assert log.waiting(text) == ["odd"]

@@ -156,9 +156,7 @@ def sync_fails(path, when):
     log = log_at(path)
     for number in range(40):  # the disk is well again: the same ids once more
         log.append(
-            Append(
-                f"e-{number}", (Write(f"e-{number}", "run", NEW, (fact(), fact()), row()),)
-            )
+            Append(f"e-{number}", (Write(f"e-{number}", "run", NEW, (fact(), fact()), row()),))
         )
     log.close()
     return [lines, stored, judged(path, "e", 0)]
@@ -178,9 +176,9 @@ def as_nobody(path):
     """Open a log without the right to write it."""
 
     def work(pipe, path):
+        log = log_at(path)  # first: the program's own files may be out of reach afterwards
         os.setgid(65534)
         os.setuid(65534)
-        log = log_at(path)
         try:
             birth(log, "s")
         except LogError as error:
@@ -265,14 +263,14 @@ def free_lock(path):
         log = log_at(path)
         log.enter(WorkerRow("dead", "dead", "h", os.getpid(), 0, 10**18, ()))
         birth(log, "s", owner="dead")
-        if not os.fork():
-            time.sleep(20)
-            os._exit(0)
-        os.write(pipe, b"in\n")
+        heir = os.fork()
+        if not heir:
+            time.sleep(60)
+        os.write(pipe, b"%d" % heir)
         time.sleep(60)
 
     pid, pipe = forked(die, path)
-    os.read(pipe, 3)
+    heir = int(os.read(pipe, 20))
     log = log_at(path)
     before = log.bury(now=5)
     os.kill(pid, signal.SIGKILL)
@@ -281,6 +279,7 @@ def free_lock(path):
     again = log.bury(now=5)
     rows = [[w.id, w.dead] for w in log.workers()]
     (claim,) = log.claim("b", kind="run", now=5, limit=1)
+    os.kill(heir, signal.SIGKILL)
     log.bury(now=5)
     locks = sorted(p.name for p in Path(f"{path}-workers").glob("*.lock"))
     os.close(pipe)
