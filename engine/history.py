@@ -26,6 +26,22 @@ def _nowhere(sha256: str) -> bytes:
     raise LookupError(f"the value lies in blob {sha256}, and this row was made without its log")
 
 
+class _Fetch:
+    """Fetches large values from a log; a copied or pickled row shares or loses it."""
+
+    def __init__(self, blobs: Blobs | None) -> None:
+        self._blobs = blobs
+
+    def __call__(self, sha256: str) -> bytes:
+        return _nowhere(sha256) if self._blobs is None else self._blobs.blob(sha256)
+
+    def __deepcopy__(self, memo: object) -> "_Fetch":
+        return self
+
+    def __reduce__(self) -> tuple[type["_Fetch"], tuple[None]]:
+        return _Fetch, (None,)
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEvent:
     """One recorded transition, as `engine.history(run)` gives it."""
@@ -87,7 +103,7 @@ def history_event(event: Event, blobs: Blobs | None = None) -> HistoryEvent:
         cause=event.cause,
         position=event.position,
         stream=event.stream,
-        _fetch=_nowhere if blobs is None else blobs.blob,
+        _fetch=_Fetch(blobs),
     )
 
 
