@@ -23,8 +23,8 @@ from eventstore.store import (
 )
 
 __all__ = [
-    "NEW", "Append", "Claim", "Counters", "Event", "Head", "Headline", "InboxKey", "Listener", "Log",
-    "NewEvent", "Row", "Tip", "WorkerRow", "Write", "open_log",
+    "NEW", "Append", "Claim", "Counters", "Event", "Head", "Headline", "InboxKey", "Listener",
+    "Log", "NewEvent", "Row", "Tip", "WorkerRow", "Write", "open_log",
 ]  # fmt: skip
 
 _KNOWN = "sqlite:///file.db, sqlite:///:memory: and memory:// are known"

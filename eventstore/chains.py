@@ -33,6 +33,9 @@ def faults_of(stream: str, events: Iterable[Event], tip: Tip) -> Iterator[str]:
             )
         before = event.hash
     if number != tip.version:
-        yield f"stream {stream!r}: its row stands at version {tip.version}, its last event is {number}"
+        yield (
+            f"stream {stream!r}: its row stands at version {tip.version}, its last event is"
+            f" {number}"
+        )
     elif before != tip.hash:
         yield f"stream {stream!r}: its row bears another hash than its last event"

@@ -1,19 +1,19 @@
 """Everything the log can refuse, as one tree.
 
-    LogError                       catch this to catch them all
-      StorageError                 the disk or the database did not do it; nothing acknowledged is lost
-        StorageFull                no room: free some space, the same log goes on
-        StorageReadOnly            the file or its folder cannot be written
-        StorageCorrupt             bytes on disk are not what was written
-        StorageBusy                another program held the database too long
-        SchemaMismatch             the database is of a newer Playhead, or of another program
-        StorageUnsuitable          a place where the log would not be safe (network file system, forked child)
-      AppendRefused                the log stands elsewhere than the writer believed; read again and decide again
-        WrongExpectedVersion       somebody appended first
-        Fenced                     the stream has a new owner; this writer must stop
-        KeyTaken                   the inbox key counted before; the error names the stream it started
-      StreamUnknown                no stream of this id
-      EventUnreadable              an event of a type or shape this program does not know
+LogError                       catch this to catch them all
+  StorageError                 the disk or the database did not do it; what was acknowledged is safe
+    StorageFull                no room: free some space, the same log goes on
+    StorageReadOnly            the file or its folder cannot be written
+    StorageCorrupt             bytes on disk are not what was written
+    StorageBusy                another program held the database too long
+    SchemaMismatch             the database is of a newer Playhead, or of another program
+    StorageUnsuitable          not safe here: a network file system, a forked child, an unknown url
+  AppendRefused                the log stands elsewhere than believed; read again, decide again
+    WrongExpectedVersion       somebody appended first
+    Fenced                     the stream has a new owner; this writer must stop
+    KeyTaken                   the inbox key counted before; the error names the stream it started
+  StreamUnknown                no stream of this id
+  EventUnreadable              an event of a type or shape this program does not know
 """
 
 
@@ -22,7 +22,7 @@ class LogError(Exception):
 
 
 class StorageError(LogError):
-    """The storage failed; what was acknowledged before is safe, what was not may or may not be there."""
+    """The storage failed: what was acknowledged is safe, the rest may or may not be there."""
 
 
 class StorageFull(StorageError):
@@ -98,5 +98,6 @@ class EventUnreadable(LogError):
     def __init__(self, stream: str, version: int, what: str) -> None:
         self.stream, self.version = stream, version
         super().__init__(
-            f"event {version} of {stream!r} cannot be read: {what}; it may come from a newer Playhead"
+            f"event {version} of {stream!r} cannot be read: {what}; it may come from a newer"
+            " Playhead"
         )

@@ -26,13 +26,17 @@ _MEANING: dict[int, tuple[type[StorageError], str]] = {
     sqlite3.SQLITE_PERM: (StorageReadOnly, "the rights to it are missing"),
     sqlite3.SQLITE_CORRUPT: (
         StorageCorrupt,
-        "its bytes are damaged; stop, keep a copy of the file with its -wal, and restore a backup"
-        " (`playhead verify` says what can still be read)",
+        (
+            "its bytes are damaged; stop, keep a copy of the file with its -wal, and restore a"
+            " backup (`playhead verify` says what can still be read)"
+        ),
     ),
     sqlite3.SQLITE_NOTADB: (
         StorageCorrupt,
-        "it is not a SQLite database, or its first page is damaged; name another file or restore"
-        " a backup",
+        (
+            "it is not a SQLite database, or its first page is damaged; name another file or"
+            " restore a backup"
+        ),
     ),
     sqlite3.SQLITE_BUSY: (StorageBusy, "another program held it too long; stop that program"),
     sqlite3.SQLITE_LOCKED: (StorageBusy, "another program held it too long; stop that program"),

@@ -86,7 +86,8 @@ def check_writable(path: str) -> None:
     folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120
     if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK):  # noqa: PTH110
         raise StorageReadOnly(
-            f"{path} cannot be read and written by this user; give it the rights, or use another file"
+            f"{path} cannot be read and written by this user; give it the rights, or use"
+            " another file"
         )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StorageReadOnly(

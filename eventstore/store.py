@@ -41,6 +41,11 @@ class Write(msgspec.Struct, frozen=True):
     No events and a row: bookkeeping (due, owner) under the same checks, the version stays.
     No events and no row: a check only; the append is refused unless the stream stands at `tip`
     (version and epoch; `NEW`: it must not exist).
+
+    A row may confirm the owner, let the stream go, or take one that nobody owns; taking it from
+    another owner is `Fenced`, that is for `claim`. The epoch grows when a stream is taken, and
+    when it is let go without events (else the version keeps others out); the events of a taking
+    append bear the new epoch.
     """
 
     stream: str
@@ -179,19 +184,33 @@ class Log(Protocol):
         """Give the stream that an inbox key counts for, or None."""
 
     def heads(
-        self, *, kind: str, name: str | None = None, status: Collection[str] = (),
-        key: str | None = None, tags: dict[str, str] | None = None, since: int | None = None,
+        self,
+        *,
+        kind: str,
+        name: str | None = None,
+        status: Collection[str] = (),
+        key: str | None = None,
+        tags: dict[str, str] | None = None,
+        since: int | None = None,
         limit: int | None = None,
     ) -> list[Head]:
         """Give rows, last created first; filters are all to hold; `status`: any of them."""
 
     def claim(
-        self, worker: str, *, kind: str, now: int, limit: int,
-        offers: Collection[str] = (), names: Collection[str] = (), skip: Collection[str] = (),
+        self,
+        worker: str,
+        *,
+        kind: str,
+        now: int,
+        limit: int,
+        offers: Collection[str] = (),
+        names: Collection[str] = (),
+        skip: Collection[str] = (),
     ) -> list[Claim]:
-        """Give the worker streams of a kind that need one: due and unowned, or owned by a worker
-        that is dead or whose lease ran out (due or not).
+        """Give the worker streams of a kind that need one.
 
+        Those are due and unowned, or owned by a worker that is dead or whose lease ran out (due
+        or not; an owner that never entered has no lease). The worker's own are not among them.
         A stream is given if it needs nothing, or needs one of `offers`, or its name is in `names`
         and no living worker offers what it needs. Higher priority first, then the earlier due.
         The new epoch is one higher. One transaction. `skip`: ids to leave alone this time.
@@ -201,8 +220,10 @@ class Log(Protocol):
         """Let go of a stream that is owned, if it still stands at `tip`; else do nothing."""
 
     def wake(self, waits_on: str, *, now: int, limit: int) -> list[str]:
-        """Make due at `now` up to `limit` streams that wait on a name and are not due yet, those
-        that have waited longest first; give their ids."""
+        """Make due at `now` streams that wait on a name and are not due yet; give their ids.
+
+        Those that have waited longest come first, `limit` of them at most.
+        """
 
     def waiting(self, waits_on: str, *, limit: int = 1) -> list[str]:
         """Give ids of streams that wait on a name, those that have waited longest first."""
@@ -217,7 +238,7 @@ class Log(Protocol):
         """Register a worker and take its lock (a locked file beside SQLite; none in memory)."""
 
     def renew(self, worker: str, *, until: int, offers: Sequence[str] | None = None) -> None:
-        """Extend a lease; a row that another has buried comes back to life with its streams lost."""
+        """Extend a lease; one that was buried comes back to life with its streams lost."""
 
     def leave(self, worker: str, *, now: int) -> None:
         """Remove a worker; streams it still owns become unowned and due at `now`."""
@@ -226,9 +247,12 @@ class Log(Protocol):
         """Give all leases, those that ran out and the dead with streams still to be claimed too."""
 
     def bury(self, *, now: int) -> list[str]:
-        """Mark dead every worker whose process is known to be gone (its lock is free), also one
-        whose lease ran out with no lock to look at; forget dead ones that own nothing any more.
-        Gives the ids newly found dead. A lease that ran out while the lock is held is no death."""
+        """Mark dead every worker whose process is known to be gone; give the ids newly found.
+
+        Gone is who lets its lock be free, and whose lease ran out with no lock to look at. A lease
+        that ran out while the lock is held is no death. Dead ones that own nothing any more are
+        forgotten.
+        """
 
     def put_blob(self, content: bytes) -> str:
         """Store bytes under their SHA-256 (hex); the same bytes twice are stored once."""

@@ -1,9 +1,9 @@
 """The one way in: every write of a SQL log goes through here, and shares its commits.
 
 A failure in the middle of a commit leaves the outcome open (the disk may have it although the
-call failed). Then the connection is made anew, what can be read is brought to the disk once more, and
-the batch is done again: what the log has already is found by its id. Only if that fails too does
-the caller hear of it.
+call failed). Then the connection is made anew, what can be read is brought to the disk once more,
+and the batch is done again: what the log has already is found by its id. Only if that fails too
+does the caller hear of it.
 """
 
 import sqlite3

@@ -1,3 +1,4 @@
+# ruff: noqa: BLE001, PLC0415, PTH110, S311, T201, TID251 - it sleeps, kills and prints for a living
 """A program of its own that makes logs suffer: children are forked, hurt, and looked after.
 
 Run as `python crashing.py SCENE DATABASE`; prints one JSON value. The children are forked before
@@ -226,7 +227,7 @@ def fork_with_an_open_log(path):
         calls = (
             lambda: log.head("s"),
             lambda: step(log, "s", tip),
-            lambda: log.changed(),
+            log.changed,
             lambda: log.claim("w", kind="run", now=1, limit=1),
             lambda: list(log.verify()),
         )

@@ -101,7 +101,7 @@ def batched(log, appends):
     def go(append):
         try:
             outcomes[append.id] = log.append(append)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the outcome is what is asked for
             outcomes[append.id] = error
 
     with log.database._writing:  # the first to come leads and is held up here

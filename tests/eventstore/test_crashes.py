@@ -62,8 +62,9 @@ def test_one_failed_sync_is_mended(path):
 
 @needs_strace
 def test_nothing_is_acknowledged_while_syncs_fail(path):
-    """Hazard 4: while all syncs fail nothing is acknowledged, also not what can be read; once
-    the disk is well, the same ids complete the log.
+    """Hazard 4: while all syncs fail nothing is acknowledged, also not what can be read.
+
+    Once the disk is well, the same ids complete the log.
     """
     said, stored, after = scene("sync_fails_for_ever", path)
     good = [line for line in said if not line.startswith("!")]
@@ -103,8 +104,9 @@ def test_own_files_are_never_opened(path):
 
 
 def test_a_forked_child_is_refused_and_does_no_harm(path):
-    """Hazard 11: in a child each call says what to do, a log of its own works, and the parent's
-    connections, ears and files outlive the child's end.
+    """Hazard 11: in a child each call says what to do, and a log of its own works.
+
+    The parent's connections, ears and files outlive the child's end.
     """
     said, heard, has_wal, judged, events = scene("fork_with_an_open_log", path)
     assert all("new Engine in the child" in line for line in said[:5])

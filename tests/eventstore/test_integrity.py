@@ -17,16 +17,18 @@ def raw(path, file_log):
     connection.close()
 
 
+COPY = (
+    "REPLACE INTO event SELECT {}, version, type, type_version, epoch, subject, source, dest, '2',"
+    " at, cause, append_id, hash FROM event WHERE stream = 's'"
+)
 ATTACKS = (
     "UPDATE event SET data = '1' WHERE stream = 's'",
     "UPDATE event SET at = at + 1",
     "DELETE FROM event WHERE stream = 's' AND version = 2",
     "DELETE FROM event",
     "INSERT OR REPLACE INTO event SELECT * FROM event WHERE stream = 's'",
-    "REPLACE INTO event SELECT position + 100, stream, version, type, type_version, epoch, subject,"
-    " source, dest, '2', at, cause, append_id, hash FROM event WHERE stream = 's'",
-    "REPLACE INTO event SELECT position, 'u', version, type, type_version, epoch, subject,"
-    " source, dest, '2', at, cause, append_id, hash FROM event WHERE stream = 's'",
+    COPY.format("position + 100, stream"),
+    COPY.format("position, 'u'"),
     "UPDATE OR REPLACE event SET version = version + 1 WHERE stream = 's' AND version = 1",
 )
 

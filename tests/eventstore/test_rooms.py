@@ -70,7 +70,7 @@ def test_the_file_system_of_a_path(path, point, kind, shared):
 
 def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
     """Hazard 10: a log on a share is StorageUnsuitable before any file is made."""
-    monkeypatch.setattr(place, "filesystem", lambda path, text: ("/mnt/share", "nfs4"))
+    monkeypatch.setattr(place, "filesystem", lambda _path, _text: ("/mnt/share", "nfs4"))
     with pytest.raises(StorageUnsuitable, match="nfs4"):
         open_log(f"sqlite:///{tmp_path}/log.db").head("s")
     assert list(tmp_path.iterdir()) == []
