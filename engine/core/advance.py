@@ -25,6 +25,8 @@ from engine.core.facts import Facts
 from engine.core.plan import Plan
 from engine.core.run import Run, StepState, attempt_id
 
+SPINS = 1_000  # moves at one moment that bring no work: the machine goes round for ever
+
 
 class Question(msgspec.Struct, frozen=True):
     """Something that only user code can answer."""
@@ -219,6 +221,10 @@ def _machine(run: Run, plan: Plan) -> list[Fact] | Question:
         return [Fact("machine.moved", "initial", NOT_YET, start, data)]
     if run.place in plan.finals and run.place is not None:
         return _final(run, plan, run.place)
+    if run.spins >= SPINS:
+        reason = f"it moved {SPINS} times in a row without work, the last time to {run.place}"
+        told = RunSteered(by="engine", reason=reason)
+        return [Fact("run.parked", "run", "running", "parked", told)]
     for version, name in run.inbox.items():
         if pending is not None and pending[1] < version:
             break

@@ -20,7 +20,9 @@ def machine_moved(
             raise IllegalEvent(
                 f"event {version} of run {run.id}: no edge {source} -{subject}-> {dest}"
             )
-    run.moved = version
+    by_signal = data.payload_at is not None or run.pending is None
+    run.spins = 0 if by_signal or at != run.moved_at else run.spins + 1
+    run.moved, run.moved_at = version, at
     if data.payload_at is not None:
         run.inbox.pop(data.payload_at, None)
     if data.key is not None:

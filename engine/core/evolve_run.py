@@ -63,6 +63,7 @@ def run_retried(
     """Give a fresh budget to what failed for good; what succeeded or was survived stands."""
     run.ended_at = None
     run.result = None
+    run.spins = 0
     failing, run.failing, run.failure, run.error = run.failing, None, 0, None
     if failing is not None and failing in run.signals:
         del run.signals[failing]

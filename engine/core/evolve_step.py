@@ -20,6 +20,7 @@ def step_started(
     if run.parked.pop(subject, None) is not None:
         step.idle += at - step.parked_at
     run.running[subject] = None
+    run.spins = 0
     step.visit = data.visit
     step.attempt = data.attempt
     step.worker = data.worker

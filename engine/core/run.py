@@ -85,11 +85,13 @@ class Run(msgspec.Struct):
     inbox: dict[int, str] = {}  # machines: version -> signal received, not answered yet
     deferred: dict[int, str] = {}  # machines: the same, kept for a later state
     pending: tuple[str, int] | None = None  # machines: (trigger, version) owed: done, error, …
+    spins: int = 0  # machines: moves in a row, at one moment, without work or signal
     later: dict[int, str] = {}  # machines: version -> trigger owed once `pending` is answered
 
     place: str | None = None  # machines: the present state
     visits: dict[str, int] = {}
     moved: int = 0  # version of the last machine.moved
+    moved_at: int = 0
     triggers: dict[str, int] = {}  # trigger -> version that carries its payload, last taken
 
     @property

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from engine.core import breaker as breakers
 from engine.core import commands as c
-from engine.core.define import BreakerSpec, Delay, Node, Param
-from tests.engine.core.bench import BOOM, NOW, SECOND, Bench, node, pipeline, publish
+from engine.core.define import BreakerSpec, Definition, Delay, Edge, Node, Param, State
+from tests.engine.core.bench import BOOM, NOW, SECOND, Bench, line, node, pipeline, publish
 
 DELAY = Delay(us=60 * SECOND)
 
@@ -428,3 +429,38 @@ def test_what_was_done_before_a_timeout_came_is_answered_first() -> None:
 
 def _fields(definition: object) -> dict[str, object]:
     return {name: getattr(definition, name) for name in definition.__struct_fields__}  # type: ignore[attr-defined]
+
+
+def going_round() -> Bench:
+    """Give a machine whose state is entered again whenever its work is skipped."""
+    definition = Definition(
+        "m",
+        nodes=(node("a", breaker="api", on_open="skip"),),
+        breakers=(SPEC,),
+        states=(State("a"), State("end")),
+        edges=(Edge("done", "a", "a"), Edge("go", "a", "end")),
+        initial="a",
+    )
+    return Bench(definition)
+
+
+def test_a_machine_that_goes_round_without_work_is_parked() -> None:
+    """1,000 moves at one moment that bring no work: a person is asked, the turn ends."""
+    bench = going_round()
+    bench.fold(*breakers.steer(bench.breakers["api"], "trip", by="ann"))
+    bench.starts()
+    assert line(bench.facts[-1]) == "run.parked run running>parked"
+    assert bench.run.visits["a"] == 1_001
+    assert "1000 times in a row" in bench.facts[-1].data.reason
+    bench.fold(*breakers.steer(bench.breakers["api"], "reset", by="ann"))
+    bench.does(c.RetryRun()).then("run.retried run parked>running", started("a"))
+
+
+def test_a_machine_that_works_may_go_round_for_ever() -> None:
+    """Agents are loops: 3,000 visits with work at one moment are ordinary."""
+    bench = going_round()
+    bench.free = 3_001
+    bench.starts()
+    for _ in range(3_000):
+        bench.succeeds("a")
+    assert (bench.run.status, bench.run.visits["a"]) == ("running", 3_001)
