@@ -13,16 +13,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Self
 
+import msgspec
+
 from engine import history, values
 from engine.background import Background
 from engine.breakers import BreakerStore, CircuitBreaker, SharedBreaker
 from engine.core import commands as c
 from engine.core.breaker import PREFIX
+from engine.core.events import IllegalEvent
 from engine.core.run import STATUSES, next_due
 from engine.doorways import Doorways, known_triggers
 from engine.driver import Driver
 from engine.errors import (
     DefinitionError,
+    LogDamaged,
     PlayheadError,
     StorageError,
     ValueRefused,
@@ -144,6 +148,7 @@ class Engine:
             )
         from engine.driving import run_here  # noqa: PLC0415 - it needs the engine's type
 
+        self.starting.inputs(self.starting.workflow(workflow), {**(mapping or {}), **inputs})
         with self._storage():
             return run_here(
                 self,
@@ -427,6 +432,11 @@ class Engine:
             yield
         except LogError as error:
             raise StorageError(str(error)) from error
+        except (IllegalEvent, msgspec.MsgspecError) as error:
+            raise LogDamaged(
+                f"the log is damaged, or of another program ({self.url}): {error};"
+                " `playhead verify` says where"
+            ) from error
 
 
 def _id(run: Run | str) -> str:

@@ -72,8 +72,9 @@ class Driver:
 
     def _wait_for_slot(self, hold: Hold) -> None:
         with self._lock:
-            if hold.run.id not in self.hungry:
-                self.hungry[hold.run.id] = hold
+            is_new = hold.run.id not in self.hungry
+            self.hungry[hold.run.id] = hold  # in place of one that was lost and claimed anew
+            if is_new:
                 heapq.heappush(
                     self._queue, (-hold.run.priority, next(self._arrivals), hold.run.id)
                 )
@@ -88,8 +89,9 @@ class Driver:
         return None
 
     def _forget(self, hold: Hold) -> None:
-        self.holds.pop(hold.run.id, None)
-        self.hungry.pop(hold.run.id, None)
+        for held in (self.holds, self.hungry):
+            if held.get(hold.run.id) is hold:  # not one claimed anew after this was lost
+                held.pop(hold.run.id, None)
         if not hold.is_lost and not hold.stale:
             self.turns.repository.snap(hold)
 

@@ -121,7 +121,7 @@ def _drive(
             caller.is_flying = False
         if failures:
             raise failures[0]
-        if hold.run.is_ended and not hold.is_lost:
+        if hold.has_ended and not hold.is_lost:
             return hold
         if run_id in driver.holds:
             caller.wake.wait(SLICE)

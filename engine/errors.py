@@ -17,10 +17,46 @@ PlayheadError                  catch this to catch them all
 """
 
 from datetime import datetime
+from typing import Any, Self
 
 
 class PlayheadError(Exception):
     """Base of all that the engine refuses."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let an error cross to another process with all its fields."""
+        return _revive, (type(self), self.args, self.__dict__)
+
+
+def _revive(
+    kind: type[PlayheadError], args: tuple[Any, ...], fields: dict[str, Any]
+) -> PlayheadError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
+
+
+class RecordedError(str):  # noqa: SLOT000 - text with two fields beside it
+    """A user's error as recorded: its message, with `.type` and `.traceback` beside it."""
+
+    type: str
+    traceback: str
+
+    def __new__(cls, message: str, type: str = "", traceback: str = "") -> Self:  # noqa: A002
+        """Make one from the parts of the record."""
+        text = super().__new__(cls, message)
+        text.type, text.traceback = type, traceback
+        return text
+
+    @property
+    def message(self) -> str:
+        """Give the message as plain text."""
+        return str(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep the parts when it crosses to another process."""
+        return RecordedError, (str(self), self.type, self.traceback)
 
 
 class DefinitionError(PlayheadError):
@@ -84,22 +120,19 @@ class RunFailed(PlayheadError):
     """The run failed for good."""
 
     def __init__(
-        self,
-        run_id: str,
-        step: str | None,
-        attempts: int,
-        error_type: str,
-        error: str,
-        traceback: str = "",
-    ) -> None:
+        self, run_id: str, step: str | None, attempts: int, error_type: str, error: str,
+        traceback: str = "", *, url: str | None = None,
+    ) -> None:  # fmt: skip
         self.run_id, self.step, self.attempts = run_id, step, attempts
-        self.error_type, self.error, self.traceback = error_type, error, traceback
+        self.error = RecordedError(error, error_type, traceback)
+        self.error_type, self.traceback = error_type, traceback
         where = (
             f" at step {step!r} after {attempts} attempt{'s' * (attempts != 1)}" if step else ""
         )
+        hint = f"\n  see what happened, event by event: playhead replay {run_id}"
         super().__init__(
-            f"run {run_id} failed{where}: {error_type}: {error}\n"
-            f"  see what happened, event by event: playhead replay {run_id}"
+            f"run {run_id} failed{where}: {error_type}: {error}{hint}"
+            + (f" --url {url}" if url else "")
         )
 
 
@@ -134,6 +167,10 @@ class ClockStandsStill(PlayheadError):
 
 class StorageError(PlayheadError):
     """The log's storage failed; nothing acknowledged is lost."""
+
+
+class LogDamaged(StorageError):
+    """The log holds an event that cannot follow from those before it, or cannot be read."""
 
 
 class CircuitOpenError(PlayheadError):

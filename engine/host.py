@@ -15,6 +15,7 @@ from eventstore import Log
 class Host(Protocol):
     """The engine as its rooms see it."""
 
+    url: str
     threads: int
     grace: float
     max_value: int

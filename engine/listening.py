@@ -59,9 +59,13 @@ class Listening:
         """Tell of an append, and of a run's end."""
         if hold.run.is_ended:
             self._tell_ended(hold.run.id, hold)
+        self.heard(hold.run.id, events)
+
+    def heard(self, run_id: str, events: list[NewEvent]) -> None:
+        """Tell watchers what was appended to a run."""
         for watcher in list(self._watchers):
             try:
-                watcher(hold.run.id, events)
+                watcher(run_id, events)
             except Exception:  # a listener's fault is none of the run's
                 log.exception("a watcher raised", extra={"action": "watcher_failed"})
 

@@ -81,6 +81,11 @@ class Hold:
         self.woken = False
         self.snapped = 0
 
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether the run has ended in the log, too: a turn folds before it appends."""
+        return self.run.is_ended and self.run.version <= self.tip.version
+
     def keep(self, version: int, value: bytes) -> None:
         """Keep a value in memory; the oldest ones make room."""
         self.values[version] = value

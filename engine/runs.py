@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from engine import values
-from engine.core.events import DECODERS, RunEnded
+from engine.core.events import DECODERS, ErrorDoc, RunEnded
 from engine.core.run import ENDED, display_status
 from engine.errors import ResultTimeout, RunCancelled, RunFailed
 from engine.host import Host
 from engine.repository import Hold
-from eventstore import Event, clock
+from eventstore import clock
 
 POLL = (0.002, 0.25)  # real seconds between looks at a run that another process drives
 
@@ -109,7 +109,7 @@ class Run:
         with engine.listening.waiter(self.id) as ended:
             hold = engine.held(self.id) or self._hold()
             pause = POLL[0]
-            while not hold.run.is_ended:
+            while not hold.has_ended:
                 left = 3600.0 if until is None else until - clock.real_seconds()
                 if left <= 0:
                     status = self.status
@@ -136,7 +136,7 @@ class Run:
 
         with self._engine.listening.waiter(self.id, tell) as ended:
             hold = self._engine.held(self.id)
-            while hold is None or not hold.run.is_ended:
+            while hold is None or not hold.has_ended:
                 if hold is not None and self._engine.is_open:
                     await done.wait()
                     hold = ended.hold
@@ -180,45 +180,25 @@ def _value(engine: Host, hold: Hold, name: str, version: int | None) -> Any:
 def failure_of(engine: Host, hold: Hold) -> RunFailed:
     """Give the error that an ended run failed of."""
     run = hold.run
-    version = run.failure
-    events: dict[int, Event] = engine.log.read_version(run.id, [version]) if version else {}
-    event = events.get(version)
-    if event is None:
-        return RunFailed(run.id, run.failing, 0, "Failed", "the run failed")
-    if event.type == "step.failed":
+    step, attempts, doc = _recorded(engine, hold)
+    url = None if engine.is_private else engine.url
+    return RunFailed(run.id, step, attempts, doc.type, doc.message, doc.traceback, url=url)
+
+
+def _recorded(engine: Host, hold: Hold) -> tuple[str | None, int, ErrorDoc]:
+    """Give step, attempts and error from the event that failed the run."""
+    run = hold.run
+    event = engine.log.read_version(run.id, [run.failure]).get(run.failure)
+    if event is not None and event.type == "step.failed":
         step = run.step(event.subject)
-        doc = DECODERS[event.type](event.data).error
-        return RunFailed(
-            run.id,
-            event.subject,
-            step.attempt - step.base,
-            doc.type,
-            doc.message,
-            doc.traceback,
-        )
-    if event.type == "signal.timed_out":
-        return RunFailed(
-            run.id,
-            event.subject,
-            0,
-            "SignalTimeout",
-            f"no signal {event.subject!r} came in time",
-        )
-    data: RunEnded = DECODERS[event.type](event.data)
-    if data.error is not None:
-        return RunFailed(
-            run.id,
-            data.step,
-            data.attempts,
-            data.error.type,
-            data.error.message,
-            data.error.traceback,
-        )
+        doc: ErrorDoc = DECODERS[event.type](event.data).error
+        return event.subject, step.attempt - step.base, doc
+    if event is not None and event.type == "signal.timed_out":
+        return event.subject, 0, ErrorDoc("SignalTimeout", f"no {event.subject!r} came in time")
+    if event is not None:
+        data: RunEnded = DECODERS[event.type](event.data)
+        if data.error is not None:
+            return data.step, data.attempts, data.error
     if run.place is not None:
-        step = run.step(run.place)
-        return RunFailed(
-            run.id, None, 0, "FailedState", f"the machine ended in state {run.place!r}"
-        )
-    return RunFailed(
-        run.id, data.step, data.attempts, "Failed", data.reason or "the run failed"
-    )
+        return None, 0, ErrorDoc("FailedState", f"the machine ended in state {run.place!r}")
+    return run.failing, 0, ErrorDoc("Failed", "the run failed")

@@ -199,6 +199,7 @@ class Starting:
 
     def begun(self, prepared: Prepared, tip: Tip) -> None:  # noqa: ARG002 - a worker reads it
         """Let a worker take a run that a firing has started."""
+        self._engine.listening.heard(prepared.run, list(prepared.write.events))
         self._engine.poke()
         self.log.hint([prepared.run])
 

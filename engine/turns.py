@@ -95,8 +95,9 @@ class Turns:
             raise Contended(f"run {hold.run.id} moved on {TRIES} times while a turn was taken")
 
     def _reload(self, hold: Hold) -> None:
+        held = (self.worker, hold.tip.epoch)  # the name alone would let in who held it once
         head = self.repository.reload(hold)
-        if hold.is_owned and head.owner != self.worker:
+        if hold.is_owned and (head.owner, head.tip.epoch) != held:
             hold.is_lost, hold.is_owned = True, False
             for flight in list(hold.flights.values()):
                 flight.is_abandoned = True

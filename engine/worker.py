@@ -129,8 +129,10 @@ class Worker:
                 self.log.release(claim.head.id, claim.head.tip, due=claim.head.due)
 
     def _open(self, driver: Driver, claim: Claim) -> None:
-        hold, _ = self.repository.load(claim.head.id)
-        hold.is_owned, hold.owner, hold.woken = True, self.id, True
+        hold, head = self.repository.load(claim.head.id)
+        if (head.owner, head.tip.epoch) != (self.id, claim.head.tip.epoch):
+            return  # taken by another before it was read: its new epoch is not ours to use
+        hold.is_owned, hold.woken = True, True
         commands: list[c.Command] = []
         for name in list(hold.run.running):
             step = hold.run.steps[name]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         CommandRefused,
         DefinitionError,
         KeyReused,
+        LogDamaged,
         PlayheadError,
         ResultTimeout,
         RunCancelled,
@@ -38,8 +39,8 @@ _ROOMS = {
     "engine.context": ("Context",),
     "engine.errors": (
         "CircuitOpenError", "ClockStandsStill", "CommandRefused", "DefinitionError", "KeyReused",
-        "PlayheadError", "ResultTimeout", "RunCancelled", "RunEnded", "RunFailed", "RunUnknown",
-        "SignalRefused", "StorageError", "ValueRefused",
+        "LogDamaged", "PlayheadError", "ResultTimeout", "RunCancelled", "RunEnded", "RunFailed",
+        "RunUnknown", "SignalRefused", "StorageError", "ValueRefused",
     ),
     "engine.outcome": ("Failure", "Outcome"),
     "engine.playhead": ("Playhead",),
@@ -55,8 +56,8 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "AtTrigger", "CircuitBreaker", "CircuitOpenError", "ClockStandsStill", "CommandRefused",
     "Context", "CronTrigger", "DefinitionError", "Engine", "Failure", "FileTrigger", "Firing",
-    "IntervalTrigger", "KeyReused", "Outcome", "Playhead", "PlayheadError", "ResultTimeout",
-    "Run", "RunCancelled", "RunEnded", "RunFailed", "RunUnknown", "Signal", "SignalRefused",
+    "IntervalTrigger", "KeyReused", "LogDamaged", "Outcome", "Playhead", "PlayheadError",
+    "ResultTimeout", "Run", "RunCancelled", "RunEnded", "RunFailed", "RunUnknown", "Signal", "SignalRefused",
     "Step", "StorageError", "Timer", "ValueRefused", "Workflow", "signal", "step",
 ]  # fmt: skip
 

@@ -98,7 +98,7 @@ def closed(engine: "Engine") -> Iterator[None]:
         yield
     except LogError as error:
         raise playhead.StorageError(str(error)) from error
-    except (ValueError, LookupError) as error:
+    except (ValueError, LookupError, playhead.LogDamaged) as error:
         fault = next(iter(engine.log.verify()), None) if path_of(engine) else None
         if fault is None:
             raise

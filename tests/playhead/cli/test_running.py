@@ -71,7 +71,7 @@ def test_wrong_commands_are_exit_code_2(cli: Any) -> None:
         assert (done.exit_code, done.stdout) == (2, ""), words
         assert said in done.stderr, done.stderr
         assert "Traceback" not in done.stderr
-    assert "no runs" in cli("runs", "--app", "app.py").stderr
+    assert "there is no database" in cli("runs", "--app", "app.py").stderr
 
 
 def test_the_same_key_is_the_same_run(cli: Any) -> None:
