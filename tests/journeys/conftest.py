@@ -90,7 +90,7 @@ def server():
             with contextlib.suppress(OSError):
                 self.wfile.write(payload)
 
-        do_POST = do_PUT = do_GET
+        do_POST = do_PUT = do_GET  # noqa: N815
 
         def log_message(self, *args):
             pass

@@ -1,17 +1,21 @@
 """Breakers: shared by runs and processes, parking without spending attempts, probing, closing."""
 
+import asyncio
 import sqlite3
+import threading
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from tenacity import retry, stop_after_attempt, wait_fixed
+from tenacity import retry, stop_after_attempt, stop_after_delay, wait_fixed
 
 from playhead import (
     CircuitBreaker,
     CircuitOpenError,
+    DefinitionError,
     Engine,
     Failure,
+    PlayheadError,
     RunFailed,
     Workflow,
     step,
@@ -177,9 +181,7 @@ def test_the_parked_are_released_two_by_two(file_url, frozen, tmp_path):
 
 def test_parked_attempts_leave_the_retry_budget_alone(url, frozen, service):
     """A step that is retried parks when the breaker opens and has its attempts left after."""
-    workflow = guarded(
-        service, policy=retry(wait=wait_fixed(1), stop=stop_after_attempt(5))
-    )
+    workflow = guarded(service, policy=retry(wait=wait_fixed(1), stop=stop_after_attempt(5)))
     engine = Engine(url, workflows=[workflow])
     run = engine.start(workflow)
     for _ in range(3):
@@ -209,8 +211,6 @@ def test_parked_attempts_leave_the_retry_budget_alone(url, frozen, service):
 
 def test_stop_after_delay_leaves_parked_time_out(url, frozen, service):
     """Time spent parked behind the breaker does not count for `stop_after_delay`."""
-    from tenacity import stop_after_delay
-
     workflow = guarded(service, policy=retry(wait=wait_fixed(1), stop=stop_after_delay(10)))
     engine = Engine(url, workflows=[workflow])
     run = engine.start(workflow)
@@ -267,7 +267,9 @@ def test_the_breaker_outlives_the_engine(file_url, frozen, service):
 def test_two_breakers_do_not_meddle(url, frozen, service):
     """Breakers of different names are independent."""
     broken = guarded(service, "one")
-    fine = Workflow("fine", steps=[step(lambda: "up", name="fine", breaker=CircuitBreaker("two"))])
+    fine = Workflow(
+        "fine", steps=[step(lambda: "up", name="fine", breaker=CircuitBreaker("two"))]
+    )
     engine = opened(url, broken)
     other = Engine(url, workflows=[fine])
     assert other.run(fine) == "up"
@@ -351,7 +353,6 @@ def test_on_open_skip_skips_the_step(url, frozen, service, events):
 
 def test_on_open_fallback_without_a_fallback_is_refused():
     """`on_open="fallback"` on a step without a fallback is refused when the workflow is built."""
-    from playhead import DefinitionError
 
     @step(breaker=CircuitBreaker("api"), on_open="fallback")
     def ask() -> str: ...
@@ -363,8 +364,6 @@ def test_on_open_fallback_without_a_fallback_is_refused():
 @pytest.mark.parametrize("on_open", ["wait", "", "PARK"])
 def test_an_unknown_on_open_is_refused(on_open):
     """An unknown `on_open` is refused and the known ones are named."""
-    from playhead import DefinitionError
-
     with pytest.raises(DefinitionError, match="park"):
         Workflow(
             "w", steps=[step(lambda: 1, name="a", breaker=CircuitBreaker("b"), on_open=on_open)]
@@ -474,8 +473,6 @@ def test_the_shared_breaker_can_be_called(url, frozen, service):
 
 def test_an_unknown_breaker_is_an_error_with_the_near_miss(url, service):
     """Asking for a breaker that no step names is an error that names the near one."""
-    from playhead import PlayheadError
-
     engine = Engine(url, workflows=[guarded(service, "enrichment-api")])
     with pytest.raises((PlayheadError, KeyError), match="enrichment-api"):
         engine.breaker("enrichmnt-api")
@@ -696,8 +693,6 @@ def test_the_breaker_as_decorator(frozen, service):
 
 def test_the_breaker_as_decorator_of_a_coroutine(service):
     """As a decorator of an `async def` it counts what the coroutine raises."""
-    import asyncio
-
     breaker = CircuitBreaker("alone", failure_threshold=2)
 
     @breaker
@@ -764,16 +759,12 @@ def test_the_breaker_by_itself_ignores_as_told(frozen):
 )
 def test_a_breaker_that_cannot_be_right_is_refused(options):
     """Thresholds, probes and times that make no sense are refused."""
-    from playhead import PlayheadError
-
     with pytest.raises((PlayheadError, ValueError)):
         CircuitBreaker("b", **options)
 
 
 def test_an_outcome_of_before_the_opening_does_not_count(url, until, service):
     """The outcome of a call begun before the last transition is dropped."""
-    import threading
-
     gate, inside = threading.Event(), threading.Event()
     breaker = CircuitBreaker("api", failure_threshold=1, reset_timeout=3600)
 

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from transitions import Machine
 
 from playhead import (
     CircuitBreaker,
@@ -199,7 +200,7 @@ def test_a_cycle_through_after_and_when():
     def first(x: int) -> int:
         return x
 
-    @step(when=lambda first: True)
+    @step(when=lambda first: True)  # noqa: ARG005
     def second(x: int) -> int:
         return x
 
@@ -360,7 +361,12 @@ def test_a_fallback_that_takes_something_else():
 
 def test_later_features_say_so():
     """What this version does not have is refused, not ignored."""
-    for options in ({"each": "pages"}, {"compensate": print}, {"executor": "dask"}, {"join": "any"}):
+    for options in (
+        {"each": "pages"},
+        {"compensate": print},
+        {"executor": "dask"},
+        {"join": "any"},
+    ):
         with pytest.raises(DefinitionError):
             Workflow("w", steps=[step(work.fn, **options)])
 
@@ -406,7 +412,9 @@ def test_a_shadowed_edge_behind_a_star():
 
 def test_an_unknown_state_in_an_edge():
     """An edge to a state that is not there is refused with the near one."""
-    refused(lambda: machine(["review", "end"], [["go", "review", "ned"]], "review"), "ned", "end")
+    refused(
+        lambda: machine(["review", "end"], [["go", "review", "ned"]], "review"), "ned", "end"
+    )
     refused(
         lambda: machine(["review", "end"], [["go", "reveiw", "end"]], "review"),
         "reveiw",
@@ -417,7 +425,9 @@ def test_an_unknown_state_in_an_edge():
 def test_an_unknown_initial_state():
     """An `initial` that is no state is refused with the near one."""
     refused(
-        lambda: machine(["review", "end"], [["go", "review", "end"]], "reviw"), "reviw", "review"
+        lambda: machine(["review", "end"], [["go", "review", "end"]], "reviw"),
+        "reviw",
+        "review",
     )
 
 
@@ -439,8 +449,12 @@ def test_an_unknown_trigger_in_on_timeout():
 
 def test_a_timeout_without_on_timeout():
     """A timeout needs `on_timeout`, and `on_timeout` a timeout."""
-    refused(lambda: machine([{"name": "a", "timeout": 5}, "b"], [["go", "a", "b"]]), "on_timeout")
-    refused(lambda: machine([{"name": "a", "on_timeout": "go"}, "b"], [["go", "a", "b"]]), "timeout")
+    refused(
+        lambda: machine([{"name": "a", "timeout": 5}, "b"], [["go", "a", "b"]]), "on_timeout"
+    )
+    refused(
+        lambda: machine([{"name": "a", "on_timeout": "go"}, "b"], [["go", "a", "b"]]), "timeout"
+    )
 
 
 def test_final_with_outgoing_edges():
@@ -473,7 +487,9 @@ def test_callbacks_in_states_are_refused(key):
 def test_hierarchy_is_refused():
     """Nested states are refused."""
     refused(
-        lambda: machine([{"name": "a", "children": ["x"], "initial": "x"}, "b"], [["go", "a", "b"]]),
+        lambda: machine(
+            [{"name": "a", "children": ["x"], "initial": "x"}, "b"], [["go", "a", "b"]]
+        ),
         "children",
     )
 
@@ -531,7 +547,9 @@ def test_a_guard_that_names_nothing_known():
             "m",
             steps=[work],
             states=["work", "b"],
-            transitions=[{"trigger": "done", "source": "work", "dest": "b", "conditions": ready}],
+            transitions=[
+                {"trigger": "done", "source": "work", "dest": "b", "conditions": ready}
+            ],
             initial="work",
         ),
         "wrok",
@@ -541,8 +559,6 @@ def test_a_guard_that_names_nothing_known():
 
 def test_queued_machines_are_refused():
     """`from_machine` refuses what a durable machine cannot honour: `queued`."""
-    from transitions import Machine
-
     queued = Machine(
         model=None, states=["a", "b"], transitions=[["go", "a", "b"]], initial="a",
         queued=True, auto_transitions=False,
@@ -553,8 +569,6 @@ def test_queued_machines_are_refused():
 
 def test_from_machine_refuses_callbacks():
     """`from_machine` refuses a machine whose edges do work."""
-    from transitions import Machine
-
     working = Machine(
         model=None,
         states=["a", "b"],
@@ -577,4 +591,6 @@ def test_a_transition_of_a_wrong_shape():
 def test_a_timeout_that_cannot_be_right(timeout):
     """A state's timeout is a duration that is not negative."""
     with pytest.raises(DefinitionError, match="timeout"):
-        machine([{"name": "a", "timeout": timeout, "on_timeout": "go"}, "b"], [["go", "a", "b"]])
+        machine(
+            [{"name": "a", "timeout": timeout, "on_timeout": "go"}, "b"], [["go", "a", "b"]]
+        )

@@ -35,9 +35,9 @@ def files():
     """Give what stands behind the open file handles of this process."""
     gc.collect()
     found = []
-    for number in os.listdir("/proc/self/fd"):
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
         try:
-            found.append(os.readlink(f"/proc/self/fd/{number}"))
+            found.append(os.readlink(f"/proc/self/fd/{number}"))  # noqa: PTH115
         except OSError:
             continue
     return sorted(name for name in found if not name.startswith("/proc/"))
@@ -388,7 +388,9 @@ def test_leaving_waits_for_a_step_in_flight(url):
     with engine:
         run = engine.start(workflow)
         assert inside.wait(10)
-    assert run.status == "succeeded" or [e.type for e in engine.history(run)][-1] != "step.started"
+    assert (
+        run.status == "succeeded" or [e.type for e in engine.history(run)][-1] != "step.started"
+    )
     assert "step.succeeded" in [e.type for e in engine.history(run)]
 
 

@@ -178,7 +178,9 @@ def test_a_folder_that_comes_later(url, tmp_path, frozen):
     assert texts(engine) == ["late"]
 
 
-@pytest.mark.parametrize("name", ["with space.txt", "ünï çødé 🐍.txt", "[brackets].txt", "a;b&c.txt"])
+@pytest.mark.parametrize(
+    "name", ["with space.txt", "ünï çødé 🐍.txt", "[brackets].txt", "a;b&c.txt"]
+)
 def test_odd_names(url, inbox, frozen, name):
     """Names with blanks, brackets and any letters are files like others."""
     engine = engine_of(url, inbox)

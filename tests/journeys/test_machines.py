@@ -1,15 +1,19 @@
 """State machines in the dialect of `transitions`: work, signals, guards, timeouts, visits."""
 
 import enum
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tenacity import retry, stop_after_attempt, wait_fixed
+from transitions import Machine
 
 from playhead import (
     Context,
     DefinitionError,
     Engine,
+    PlayheadError,
     RunEnded,
     RunFailed,
     SignalRefused,
@@ -48,7 +52,12 @@ def publish_of(*steps):
         ],
         transitions=[
             ["done", "draft", "review"],
-            {"trigger": "revise", "source": "review", "dest": "draft", "conditions": few_drafts},
+            {
+                "trigger": "revise",
+                "source": "review",
+                "dest": "draft",
+                "conditions": few_drafts,
+            },
             ["revise", "review", "rejected"],
             ["approve", "review", "release"],
             ["reject", "review", "rejected"],
@@ -193,7 +202,7 @@ def test_an_unknown_signal_is_refused_with_the_near_miss(url, frozen):
 
 @pytest.mark.parametrize("name", ["done", "error"])
 def test_done_and_error_are_no_signals(url, frozen, name):
-    """`done` and `error` belong to the work; sent as signals in a waiting state they are refused."""
+    """`done` and `error` belong to the work; sent as signals in a waiting state they are refused."""  # noqa: E501
     engine, run = started(url, publish_of(), topic="cats")
     with pytest.raises(SignalRefused):
         engine.signal(run, name)
@@ -523,8 +532,6 @@ def test_enum_states(url, frozen):
 
 def test_from_machine_takes_an_instance(url, frozen):
     """`Workflow.from_machine` takes a `transitions.Machine`."""
-    from transitions import Machine
-
     machine = Machine(
         model=None,
         states=["solid", "liquid", "gas"],
@@ -614,7 +621,6 @@ def test_payloads_reach_steps_and_guards(url, frozen):
 
 def test_a_payload_of_another_type_is_refused_at_the_sender(url, frozen):
     """A payload that does not convert to the declared type is refused, nothing written."""
-    from playhead import PlayheadError
 
     @dataclass
     class Approval:
@@ -660,8 +666,6 @@ def test_a_keyed_signal_counts_once(url, frozen):
 
 def test_a_signal_that_leaves_a_working_state_wins(url, until):
     """A signal that leaves a state whose step is in flight cancels it; its result is dropped."""
-    import threading
-
     gate, inside, ended = threading.Event(), threading.Event(), threading.Event()
 
     @step
@@ -697,8 +701,6 @@ def test_a_signal_that_leaves_a_working_state_wins(url, until):
 
 def test_leaving_a_state_cancels_its_retries(url, frozen):
     """A retry still due when the state is left does not come."""
-    from tenacity import retry, stop_after_attempt, wait_fixed
-
     calls = []
 
     @step
@@ -823,7 +825,6 @@ def test_a_timeout_may_be_asked(url, frozen):
 
 def test_a_timeout_leaves_a_working_state(url, frozen):
     """The timeout of a working state fires while its retries go on."""
-    from tenacity import retry, wait_fixed
 
     @step
     @retry(wait=wait_fixed(10))

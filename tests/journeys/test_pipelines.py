@@ -1,9 +1,11 @@
 """Pipelines: edges by name, joins, conditions, failures that are taken, results."""
 
+import asyncio
 import threading
 from datetime import UTC, datetime
 
 import pytest
+from tenacity import retry, stop_after_attempt, wait_fixed
 
 from playhead import (
     Context,
@@ -205,7 +207,7 @@ def test_a_false_when_skips_the_step_and_gives_the_default(url, events):
 def test_skipping_goes_on_to_required_consumers(url, events):
     """A required consumer of a skipped step is skipped too, and so on down the line."""
 
-    @step(when=lambda x: False)
+    @step(when=lambda x: False)  # noqa: ARG005
     def never(x: int) -> int:
         return x
 
@@ -227,7 +229,7 @@ def test_skipping_goes_on_to_required_consumers(url, events):
 def test_a_skipped_last_step_is_none_in_the_dict(url):
     """A skipped last step beside another gives None under its name."""
 
-    @step(when=lambda x: False)
+    @step(when=lambda x: False)  # noqa: ARG005
     def never(x: int) -> int:
         return x
 
@@ -249,8 +251,6 @@ def test_when_may_name_a_step_that_the_function_does_not_take(url):
 
 def test_when_is_asked_once_at_the_join(url, frozen):
     """`when` is asked once, however often the step is then tried."""
-    from tenacity import retry, stop_after_attempt, wait_fixed
-
     asked = []
 
     def willing(x):
@@ -274,8 +274,6 @@ def test_when_is_asked_once_at_the_join(url, frozen):
 
 def test_a_when_that_raises_fails_the_step_without_retry(url):
     """A `when` that raises fails the step at once, whatever its retry policy, and so the run."""
-    from tenacity import retry, stop_after_attempt
-
     asked = []
     called = []
 
@@ -289,7 +287,7 @@ def test_a_when_that_raises_fails_the_step_without_retry(url):
         called.append(x)
         return x
 
-    engine, run = finished(url, work, x=1)
+    _engine, run = finished(url, work, x=1)
     assert run.status == "failed"
     assert asked == [1]
     with pytest.raises(RunFailed, match="work"):
@@ -318,7 +316,7 @@ def test_after_orders_and_hands_over_nothing(url):
 def test_what_stands_after_a_skipped_step_runs(url):
     """`after=` orders and no more: a skipped step does not hold up what stands after it."""
 
-    @step(when=lambda x: False)
+    @step(when=lambda x: False)  # noqa: ARG005
     def never(x: int) -> int:
         return x
 
@@ -376,7 +374,7 @@ def test_a_default_never_absorbs_a_failure(url):
 
 def test_run_failed_says_what_failed_and_how_to_replay(url):
     """`RunFailed` carries step, attempts, error and run id, and prints the replay command."""
-    engine, run = finished(url, boom, x=7)
+    _engine, run = finished(url, boom, x=7)
     with pytest.raises(RunFailed) as caught:
         run.result(timeout=1)
     error = caught.value
@@ -484,7 +482,7 @@ def test_after_and_when_do_not_survive_a_failure(url, kind):
 
     else:
 
-        @step(when=lambda boom: True)
+        @step(when=lambda boom: True)  # noqa: ARG005
         def later(x: int) -> int:
             return x
 
@@ -626,7 +624,6 @@ def test_the_context_tells_where_the_step_is(url, frozen):
 
 def test_async_steps_run_like_others(url):
     """`async def` steps stand among plain ones, also side by side."""
-    import asyncio
 
     @step
     async def one(x: int) -> int:

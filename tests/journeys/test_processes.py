@@ -15,7 +15,7 @@ APP = '''
 import json, os, sys, threading, time
 from datetime import timedelta
 from pathlib import Path
-from playhead import Context, Engine, Signal, Timer, Workflow, step
+from playhead import CircuitBreaker, Context, Engine, Signal, Timer, Workflow, step
 
 HERE = Path(__file__).parent
 
@@ -74,16 +74,30 @@ story = Workflow("story", steps=[first, second, third])
 killer = Workflow("killer", steps=[deadly])
 fragile = Workflow("fragile", steps=[once])
 light = Workflow("light", steps=[quick])
+api = CircuitBreaker("api", failure_threshold=2, reset_timeout=1.0)
+
+
+@step(breaker=api)
+def ask(x: int, ctx: Context) -> int:
+    note("ask", ctx)
+    if (HERE / "poison").exists():
+        os._exit(77)
+    if (HERE / "down").exists():
+        raise ConnectionError("down")
+    return x
+
+
+guarded = Workflow("guarded", steps=[ask])
 patient = Workflow("patient", steps=[Signal("go", int), step(lambda go: go, name="take")])
 
 
 def make(**options):
     return Engine(
         f"sqlite:///{HERE / 'log.db'}",
-        workflows=[story, killer, fragile, light, patient],
+        workflows=[story, killer, fragile, light, guarded, patient],
         **options,
     )
-'''
+'''  # noqa: E501
 
 SERVE = "import app; app.make({options}).serve()"
 ONE = """
@@ -170,7 +184,7 @@ def test_kill_9_in_mid_run_and_another_goes_on_at_once(app, program, serve, read
     (run_id,) = started(program, "story", 1)
     (app / "hang").touch()
     victim = serve()
-    until(lambda: (app / "hanging").exists(), 20)
+    until((app / "hanging").exists, 20)
     until(lambda: ("step.succeeded", "first") in told(reader, run_id))
     victim.kill()
     (app / "hang").unlink()
@@ -201,14 +215,19 @@ def test_a_running_process_takes_over_within_moments(app, program, serve, reader
     (run_id,) = started(program, "story", 1)
     (app / "hang").touch()
     victim = serve("lease=30.0")
-    until(lambda: (app / "hanging").exists(), 20)
+    until((app / "hanging").exists, 20)
     serve("lease=30.0")
     (other,) = started(program, "light", 5)
     until(lambda: reader.get(other).status == "succeeded", 20)
     victim.kill()
     (app / "hang").unlink()
     until(lambda: reader.get(run_id).status == "succeeded", 8)
-    assert [n[0] for n in noted(app) if n[1] == run_id] == ["first", "second", "second", "third"]
+    assert [n[0] for n in noted(app) if n[1] == run_id] == [
+        "first",
+        "second",
+        "second",
+        "third",
+    ]
 
 
 def test_processes_share_the_runs(app, program, serve, reader, until):
@@ -230,7 +249,7 @@ def test_a_stopped_worker_is_fenced(app, program, serve, reader, until):
     (run_id,) = started(program, "story", 1)
     (app / "hang").touch()
     zombie = serve("lease=1.0")
-    until(lambda: (app / "hanging").exists(), 20)
+    until((app / "hanging").exists, 20)
     zombie.process.send_signal(signals.SIGSTOP)
     (app / "hang").unlink()
     serve("lease=1.0")
@@ -255,7 +274,7 @@ def test_sigterm_drains(app, program, serve, reader, until):
     (run_id,) = started(program, "story", 1)
     (app / "hang").touch()
     server = serve()
-    until(lambda: (app / "hanging").exists(), 20)
+    until((app / "hanging").exists, 20)
     server.process.send_signal(signals.SIGTERM)
     until(lambda: True)
     with pytest.raises(Exception, match="timed out"):
@@ -270,7 +289,9 @@ def test_sigterm_drains(app, program, serve, reader, until):
     status, out, err = heir.finish()
     assert out.strip() == "25", err
     assert [n[0] for n in noted(app)] == ["first", "second", "third"]
-    assert not any(kind in ("step.lost", "step.quarantined") for kind, _ in told(reader, run_id))
+    assert not any(
+        kind in ("step.lost", "step.quarantined") for kind, _ in told(reader, run_id)
+    )
 
 
 def test_sigint_ends_an_idle_server(app, serve, program, reader, until):
@@ -408,3 +429,60 @@ def test_the_log_survives_kills_at_any_moment(app, program, serve, reader, until
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     finally:
         db.close()
+
+
+def test_an_interrupt_in_engine_run_lets_go_of_the_run(app, program, reader, until):
+    """Ctrl-C in `engine.run` raises KeyboardInterrupt; the run is released, charged to nobody."""
+    (app / "hang").touch()
+    code = """
+import app
+engine = app.make()
+try:
+    engine.run(app.story, x=1, key="k")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    one = program(code)
+    until((app / "hanging").exists, 20)
+    one.process.send_signal(signals.SIGINT)
+    status, out, err = one.finish(20)
+    assert (status, out.strip()) == (0, "interrupted"), err
+    (app / "hang").unlink()
+    (row,) = reader.runs()
+    assert row.status in ("running", "waiting")
+    status, out, err = program(ONE.format(options=""), row.id).finish()
+    assert out.strip() == "25", err
+    assert [n[0] for n in noted(app)] == ["first", "second", "second", "third"]
+
+
+def test_processes_share_a_breaker(app, program, serve, reader, until):
+    """A breaker opened by one process parks the steps of all; one probe closes it for all."""
+    (app / "down").touch()
+    for _ in range(2):
+        serve("threads=1")
+    ids = started(program, "guarded", *range(12))
+    until(lambda: reader.breaker("api").state != "closed", 20)
+    until(lambda: len(reader.runs(status="failed", limit=None)) >= 2)
+    (app / "down").unlink()
+    until(lambda: reader.breaker("api").state == "closed", 20)
+    until(lambda: not reader.runs(status=["running", "waiting"]), 20)
+    rows = [reader.get(one).status for one in ids]
+    assert rows.count("failed") + rows.count("succeeded") == 12
+    assert rows.count("succeeded") >= 6, "parked attempts were not spent"
+
+
+def test_a_dead_prober_frees_the_probe(app, program, serve, reader, until):
+    """A process that dies as the probe does not leave the breaker half open for ever."""
+    (app / "down").touch()
+    server = serve()
+    started(program, "guarded", 1, 2)
+    until(lambda: reader.breaker("api").state == "open", 20)
+    (run_id,) = started(program, "guarded", 3)
+    (app / "poison").touch()
+    status, _, _ = server.finish(20)
+    assert status == 77
+    (app / "down").unlink()
+    (app / "poison").unlink()
+    serve()
+    until(lambda: reader.get(run_id).status == "succeeded", 20)
+    until(lambda: reader.breaker("api").state == "closed", 5)

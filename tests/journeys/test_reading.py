@@ -1,5 +1,6 @@
 """Reading back: history by the table of events, the playhead, derived rows rebuilt."""
 
+import contextlib
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
@@ -8,8 +9,9 @@ from tenacity import retry, stop_after_attempt, wait_fixed
 
 from playhead import (
     Engine,
-    PlayheadError,
     Playhead,
+    PlayheadError,
+    RunUnknown,
     Signal,
     Timer,
     Workflow,
@@ -36,7 +38,7 @@ def story(url, frozen):
             raise OSError("down")
         return {"n": 1}
 
-    @step(when=lambda ingest: False)
+    @step(when=lambda ingest: False)  # noqa: ARG005
     def translate(ingest: str) -> str:
         return ingest
 
@@ -67,7 +69,7 @@ def story(url, frozen):
 
 
 TABLE = {
-    "run.started": {("–", "scheduled"), ("–", "running")},
+    "run.started": {("–", "scheduled"), ("–", "running")},  # noqa: RUF001
     "run.due": {("scheduled", "running")},
     "run.succeeded": {("running", "succeeded")},
     "run.failed": {("running", "failed")},
@@ -82,7 +84,7 @@ TABLE = {
     "step.cancelled": {("running", "cancelled")},
     "signal.received": {("pending", "received")},
     "signal.timed_out": {("pending", "timed_out")},
-    "timer.set": {("–", "pending")},
+    "timer.set": {("–", "pending")},  # noqa: RUF001
     "timer.fired": {("pending", "fired")},
     "timer.cancelled": {("pending", "cancelled")},
 }
@@ -180,10 +182,8 @@ def test_the_ends_of_the_tape(url, frozen):
             head.seek(number)
     head.seek(len(head))
     version = head.event.version
-    try:
+    with contextlib.suppress(PlayheadError, IndexError, StopIteration):
         head.forward()
-    except (PlayheadError, IndexError, StopIteration):
-        pass
     assert head.event.version == version
 
 
@@ -323,7 +323,7 @@ def test_a_live_run_can_be_looked_at(url, frozen):
     """A playhead on a waiting run shows what it waits for."""
     workflow = Workflow(
         "w",
-        steps=[Signal("go", timeout=50), Timer("hold", 20), step(lambda go, hold: 1, name="s")],
+        steps=[Signal("go", timeout=50), Timer("hold", 20), step(lambda go, hold: 1, name="s")],  # noqa: ARG005
     )
     engine = Engine(url, workflows=[workflow])
     run = engine.start(workflow)
@@ -363,7 +363,9 @@ def test_derived_rows_are_rebuilt(file_url, frozen, tmp_path):
 
     before = shown(engine)
     db = sqlite3.connect(tmp_path / "log.db")
-    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+    tables = {
+        name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")
+    }
     for table in ("snapshot", "cursor"):
         if table in tables:
             db.execute(f"DELETE FROM {table}")  # noqa: S608
@@ -399,8 +401,6 @@ def test_events_cannot_be_changed(file_url, frozen, tmp_path, statement):
 
 def test_an_unknown_run_has_no_history(url):
     """History and playhead of a run that is not there are an error."""
-    from playhead import RunUnknown
-
     engine = Engine(url)
     with pytest.raises(RunUnknown):
         engine.history("nope")

@@ -64,7 +64,9 @@ def test_without_a_policy_there_is_one_attempt(url, frozen):
 
 
 SPELLINGS = {
-    "over the decorator": lambda: failing(retry(stop=stop_after_attempt(3), wait=wait_fixed(2))),
+    "over the decorator": lambda: failing(
+        retry(stop=stop_after_attempt(3), wait=wait_fixed(2))
+    ),
     "as an option": lambda: failing(
         retry=tenacity.Retrying(stop=stop_after_attempt(3), wait=wait_fixed(2))
     ),
@@ -104,80 +106,93 @@ def test_async_policies_are_lifted_too(url, frozen):
 
 
 POLICIES = {
-    "fixed": (dict(wait=wait_fixed(timedelta(seconds=7)), stop=stop_after_attempt(3)), [0, 7, 14]),
+    "fixed": (
+        {"wait": wait_fixed(timedelta(seconds=7)), "stop": stop_after_attempt(3)},
+        [0, 7, 14],
+    ),
     "exponential": (
-        dict(wait=wait_exponential(multiplier=1, max=5), stop=stop_after_attempt(6)),
+        {"wait": wait_exponential(multiplier=1, max=5), "stop": stop_after_attempt(6)},
         [0, 1, 3, 7, 12, 17],
     ),
     "incrementing": (
-        dict(wait=wait_incrementing(start=1, increment=2), stop=stop_after_attempt(4)),
+        {"wait": wait_incrementing(start=1, increment=2), "stop": stop_after_attempt(4)},
         [0, 1, 4, 9],
     ),
     "chain": (
-        dict(
-            wait=wait_chain(wait_fixed(1), wait_fixed(5), wait_fixed(10)),
-            stop=stop_after_attempt(5),
-        ),
+        {
+            "wait": wait_chain(wait_fixed(1), wait_fixed(5), wait_fixed(10)),
+            "stop": stop_after_attempt(5),
+        },
         [0, 1, 6, 16, 26],
     ),
-    "sum": (dict(wait=wait_fixed(1) + wait_fixed(2), stop=stop_after_attempt(2)), [0, 3]),
+    "sum": ({"wait": wait_fixed(1) + wait_fixed(2), "stop": stop_after_attempt(2)}, [0, 3]),
     "combine": (
-        dict(wait=wait_combine(wait_fixed(1), wait_fixed(4)), stop=stop_after_attempt(2)),
+        {"wait": wait_combine(wait_fixed(1), wait_fixed(4)), "stop": stop_after_attempt(2)},
         [0, 5],
     ),
-    "none": (dict(wait=wait_none(), stop=stop_after_attempt(3)), [0, 0, 0]),
-    "after delay": (dict(wait=wait_fixed(10), stop=stop_after_delay(25)), [0, 10, 20, 30]),
-    "before delay": (dict(wait=wait_fixed(10), stop=stop_before_delay(25)), [0, 10, 20]),
+    "none": ({"wait": wait_none(), "stop": stop_after_attempt(3)}, [0, 0, 0]),
+    "after delay": ({"wait": wait_fixed(10), "stop": stop_after_delay(25)}, [0, 10, 20, 30]),
+    "before delay": ({"wait": wait_fixed(10), "stop": stop_before_delay(25)}, [0, 10, 20]),
     "any": (
-        dict(wait=wait_fixed(10), stop=stop_any(stop_after_delay(15), stop_after_attempt(9))),
+        {"wait": wait_fixed(10), "stop": stop_any(stop_after_delay(15), stop_after_attempt(9))},
         [0, 10, 20],
     ),
     "or": (
-        dict(wait=wait_fixed(10), stop=stop_after_delay(1000) | stop_after_attempt(2)),
+        {"wait": wait_fixed(10), "stop": stop_after_delay(1000) | stop_after_attempt(2)},
         [0, 10],
     ),
     "function": (
-        dict(wait=lambda state: state.attempt_number, stop=lambda state: state.attempt_number >= 3),
+        {
+            "wait": lambda state: state.attempt_number,
+            "stop": lambda state: state.attempt_number >= 3,
+        },
         [0, 1, 3],
     ),
-    "disabled": (dict(wait=wait_fixed(1), stop=stop_after_attempt(9), enabled=False), [0]),
+    "disabled": ({"wait": wait_fixed(1), "stop": stop_after_attempt(9), "enabled": False}, [0]),
     "another type": (
-        dict(
-            wait=wait_fixed(1), stop=stop_after_attempt(3), retry=retry_if_exception_type(KeyError)
-        ),
+        {
+            "wait": wait_fixed(1),
+            "stop": stop_after_attempt(3),
+            "retry": retry_if_exception_type(KeyError),
+        },
         [0],
     ),
     "its base type": (
-        dict(
-            wait=wait_fixed(1), stop=stop_after_attempt(2), retry=retry_if_exception_type(OSError)
-        ),
+        {
+            "wait": wait_fixed(1),
+            "stop": stop_after_attempt(2),
+            "retry": retry_if_exception_type(OSError),
+        },
         [0, 1],
     ),
     "not this type": (
-        dict(
-            wait=wait_fixed(1),
-            stop=stop_after_attempt(2),
-            retry=retry_if_not_exception_type(OSError),
-        ),
+        {
+            "wait": wait_fixed(1),
+            "stop": stop_after_attempt(2),
+            "retry": retry_if_not_exception_type(OSError),
+        },
         [0],
     ),
     "a message": (
-        dict(
-            wait=wait_fixed(1),
-            stop=stop_after_attempt(2),
-            retry=retry_if_exception_message(match="do"),
-        ),
+        {
+            "wait": wait_fixed(1),
+            "stop": stop_after_attempt(2),
+            "retry": retry_if_exception_message(match="do"),
+        },
         [0, 1],
     ),
     "alternatives": (
-        dict(
-            wait=wait_fixed(1),
-            stop=stop_after_attempt(2),
-            retry=retry_if_exception_type(KeyError) | retry_if_exception_type(OSError),
-        ),
+        {
+            "wait": wait_fixed(1),
+            "stop": stop_after_attempt(2),
+            "retry": retry_if_exception_type(KeyError) | retry_if_exception_type(OSError),
+        },
         [0, 1],
     ),
-    "reraise": (dict(wait=wait_fixed(1), stop=stop_after_attempt(2), reraise=True), [0, 1]),
+    "reraise": (
+        {"wait": wait_fixed(1), "stop": stop_after_attempt(2), "reraise": True},
+        [0, 1],
+    ),
 }
 
 
@@ -283,7 +298,7 @@ def test_the_delay_is_measured_from_the_first_start(url, frozen):
     @step
     @retry(wait=wait_fixed(100), stop=stop_after_attempt(2))
     def before() -> int:
-        if (datetime.now(UTC) - START) < timedelta(seconds=50):  # noqa: DTZ005, TID251
+        if (datetime.now(UTC) - START) < timedelta(seconds=50):  # noqa: TID251
             raise OSError
         return 1
 
@@ -300,7 +315,9 @@ def test_the_delay_is_measured_from_the_first_start(url, frozen):
         if (due := engine.next_due()) is None:
             break
         frozen.move_to(due)
-    starts = [e.at for e in engine.history(run) if (e.type, e.subject) == ("step.started", "work")]
+    starts = [
+        e.at for e in engine.history(run) if (e.type, e.subject) == ("step.started", "work")
+    ]
     assert [(at - START).total_seconds() for at in starts] == [100, 110, 120]
 
 
@@ -329,7 +346,11 @@ def test_a_result_may_be_judged(url, frozen):
     results = [None, None, "good"]
 
     @step
-    @retry(wait=wait_fixed(1), stop=stop_after_attempt(5), retry=retry_if_result(lambda r: r is None))
+    @retry(
+        wait=wait_fixed(1),
+        stop=stop_after_attempt(5),
+        retry=retry_if_result(lambda r: r is None),
+    )
     def work() -> str | None:
         return results.pop(0)
 
@@ -343,7 +364,11 @@ def test_giving_up_on_results_is_a_retry_error(url, frozen):
     """When the policy gives up on results, the failure is a `RetryError` with the result."""
 
     @step
-    @retry(wait=wait_fixed(1), stop=stop_after_attempt(2), retry=retry_if_result(lambda r: True))
+    @retry(
+        wait=wait_fixed(1),
+        stop=stop_after_attempt(2),
+        retry=retry_if_result(lambda r: True),  # noqa: ARG005
+    )
     def work() -> str:
         return "still cold " + "x" * 5000
 
@@ -368,7 +393,11 @@ def test_an_exception_is_no_result(url, frozen):
     """Under `retry_if_result` alone an exception is not retried, as in tenacity."""
 
     @step
-    @retry(wait=wait_fixed(1), stop=stop_after_attempt(4), retry=retry_if_result(lambda r: True))
+    @retry(
+        wait=wait_fixed(1),
+        stop=stop_after_attempt(4),
+        retry=retry_if_result(lambda r: True),  # noqa: ARG005
+    )
     def work() -> str:
         raise OSError("down")
 
@@ -420,7 +449,7 @@ def test_the_policy_sees_the_exception_itself(url, frozen):
 
 @pytest.mark.parametrize(
     "options",
-    [{"retry_error_callback": lambda state: 1}, {"sleep": lambda seconds: None}],
+    [{"retry_error_callback": lambda state: 1}, {"sleep": lambda seconds: None}],  # noqa: ARG005
     ids=["retry_error_callback", "sleep"],
 )
 def test_what_cannot_be_lifted_is_refused(options):
@@ -448,7 +477,7 @@ def test_a_policy_that_raises_fails_the_step(url, frozen):
     def broken(state):
         raise ZeroDivisionError("policy")
 
-    engine, run, starts = attempts_at(
+    _engine, run, starts = attempts_at(
         url, frozen, failing(retry(wait=broken, stop=stop_after_attempt(3)))
     )
     assert starts == [0]
@@ -498,7 +527,11 @@ def test_a_timeout_is_for_one_attempt_and_is_retried(url, frozen):
     takes = [31, 31, 1]
 
     @step(timeout=30)
-    @retry(wait=wait_fixed(1), stop=stop_after_attempt(3), retry=retry_if_exception_type(TimeoutError))
+    @retry(
+        wait=wait_fixed(1),
+        stop=stop_after_attempt(3),
+        retry=retry_if_exception_type(TimeoutError),
+    )
     def slow() -> str:
         frozen.tick(takes.pop(0))
         return "done"

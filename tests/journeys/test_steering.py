@@ -1,5 +1,6 @@
 """Steering runs: keys, start times, priority, tags, lists, cancel, pause, resume, retry."""
 
+import asyncio
 import contextlib
 import threading
 from datetime import UTC, datetime, timedelta
@@ -120,7 +121,7 @@ def test_a_start_time_is_kept(url, frozen):
     engine.run_until_idle()
     assert run.result(timeout=1) == 2
     history = [(e.type, e.source, e.dest) for e in engine.history(run)]
-    assert history[0] == ("run.started", "–", "scheduled")
+    assert history[0] == ("run.started", "–", "scheduled")  # noqa: RUF001
     assert history[1] == ("run.due", "scheduled", "running")
 
 
@@ -178,7 +179,12 @@ def test_a_run_tells_about_itself(url, frozen):
     run = engine.start(simple, x=1, key="k", tags={"a": "b"})
     frozen.tick(5)
     engine.run_until_idle()
-    assert (run.key, run.workflow, run.tags, run.inputs) == ("k", "simple", {"a": "b"}, {"x": 1})
+    assert (run.key, run.workflow, run.tags, run.inputs) == (
+        "k",
+        "simple",
+        {"a": "b"},
+        {"x": 1},
+    )
     assert run.status == "succeeded"
     assert run.started_at == START
     assert run.ended_at == START + timedelta(seconds=5)
@@ -368,10 +374,8 @@ def test_cancelling_twice_is_once(url, frozen, events):
     run = engine.start(sleeping, x=1)
     engine.run_until_idle()
     engine.cancel(run.id)
-    try:
+    with contextlib.suppress(RunEnded):
         engine.cancel(run.id)
-    except RunEnded:
-        pass
     engine.run_until_idle()
     kinds = [kind for kind, _ in events(engine, run)]
     assert kinds.count("run.cancelling") <= 1
@@ -408,8 +412,6 @@ def test_a_running_step_is_asked_and_waited_for(url, until, events):
 
 def test_an_async_step_is_cancelled(url, until):
     """An async step in flight is cancelled where it awaits."""
-    import asyncio
-
     inside, ended = threading.Event(), []
 
     @step

@@ -1,5 +1,7 @@
 """Time: freezegun alone drives timers, triggers and the engine on its background threads."""
 
+import asyncio
+import itertools
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -151,7 +153,7 @@ def test_engine_run_on_a_frozen_clock_with_only_a_timer_left(url, frozen):
     """`engine.run` raises `ClockStandsStill` with the due time; the run is still there."""
     workflow = sleeping(3600)
     engine = Engine(url, workflows=[workflow])
-    with pytest.raises(ClockStandsStill, match="2030-01-01.01:00:00"):
+    with pytest.raises(ClockStandsStill, match="2030-01-01.01:00:00"):  # noqa: RUF043
         engine.run(workflow, x=1, key="k")
     run = engine.start(workflow, x=1, key="k")
     assert run.status == "waiting"
@@ -223,7 +225,7 @@ def test_an_interval_fires_again_and_again(url, frozen):
     assert {run.status for run in runs} == {"succeeded"}
     slots = [datetime.fromisoformat(run.inputs["slot"]) for run in runs]
     assert len(slots) in (3, 4)
-    assert all(b - a == timedelta(minutes=10) for a, b in zip(slots, slots[1:], strict=False))
+    assert all(b - a == timedelta(minutes=10) for a, b in itertools.pairwise(slots))
     assert [run.started_at for run in runs] == slots
 
 
@@ -327,7 +329,9 @@ def test_two_triggers_alike_are_refused(url):
     """Two triggers of the same name are refused; `name=` tells them apart."""
     with pytest.raises(DefinitionError, match="name"):
         Engine(
-            url, workflows=[plain], triggers=[IntervalTrigger(5, plain), IntervalTrigger(5, plain)]
+            url,
+            workflows=[plain],
+            triggers=[IntervalTrigger(5, plain), IntervalTrigger(5, plain)],
         )
     Engine(
         url,
@@ -387,7 +391,6 @@ def test_the_background_engine_fires_triggers_on_the_frozen_clock(url, frozen, u
 
 def test_an_async_step_sleeps_in_real_time_under_a_frozen_clock(url, frozen):
     """The engine's own loop reads the real clock: frozen time does not hang an async step."""
-    import asyncio
 
     @step
     async def nap() -> str:

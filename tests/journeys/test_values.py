@@ -57,7 +57,6 @@ def passed(url, value, annotation):
 
     def take(make):
         arrived.append(make)
-        return None
 
     take.__annotations__["make"] = annotation
     workflow = Workflow("w", steps=[step(make), step(take)])
@@ -388,15 +387,13 @@ def test_a_payload_and_a_start_key_with_a_surrogate_are_refused(url):
 
 
 def test_frozen_datetimes_are_datetimes(url, frozen):
-    """freezegun's datetimes pass as values, as annotations and as inputs."""
-    import datetime as module
+    """Freezegun's datetimes pass as values, as annotations and as inputs."""
+    import datetime as module  # noqa: PLC0415
 
     seen = []
 
     def make(start: module.datetime) -> module.datetime:
-        return module.datetime.fromisoformat("2030-01-01T00:00:00+00:00") + (
-            start - start
-        )
+        return module.datetime.fromisoformat("2030-01-01T00:00:00+00:00") + (start - start)
 
     def take(make: module.datetime, day: module.date) -> module.date:
         seen.append(make)
