@@ -38,7 +38,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     surroundings.pop("PYTHONPATH", None)
     done = subprocess.run(
         [sys.executable, "-W", "error", str(RUNNER), str(page)], cwd=tmp_path, env=surroundings,
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
