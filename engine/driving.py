@@ -22,15 +22,16 @@ SLICE = 0.05  # real seconds between looks while the caller waits
 class Heartbeat:
     """Keeps the lease while the caller's thread is in user code; a thread only while it lasts."""
 
-    def __init__(self, engine: Host) -> None:
+    def __init__(self, engine: Host, *, rests: bool = False) -> None:
         self._engine = engine
+        self._rests = rests  # afterwards nobody is to count on this worker
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> None:
         """Begin, unless a background worker keeps the lease or nobody else could take it."""
         worker = self._engine.worker
-        worker.enter()
+        worker.begin()
         if self._engine.is_open or self._engine.is_private:
             return
         every = worker.lease / clock.SECOND / 3
@@ -47,6 +48,8 @@ class Heartbeat:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        engine = self._engine
+        engine.worker.end(rests=self._rests and not (engine.is_open or engine.is_private))
 
 
 def run_here(
@@ -208,7 +211,7 @@ def drive_until_idle(engine: Host) -> None:
     engine.worker.drivers.add(driver)
     driver.keep_trying = False
     driver.inline = deque()
-    with Heartbeat(engine):
+    with Heartbeat(engine, rests=True):
         try:
             while _one_round(engine, driver):
                 pass

@@ -48,6 +48,7 @@ class Worker:
         self.drivers: WeakSet[Driver] = WeakSet()  # all that hold runs for this worker
         self._skips: dict[str, float] = {}  # runs left to a better worker -> real seconds
         self._entered = False
+        self._callers = 0  # threads of callers that drive
         self._lock = threading.Lock()
 
     # The lease.
@@ -86,6 +87,25 @@ class Worker:
         """Deregister; what is still owned becomes claimable at once."""
         with self._lock:
             if self._entered:
+                self._entered = False
+                self.log.leave(self.id, now=clock.now_us())
+
+    def begin(self) -> None:
+        """Enter for a caller's thread that is about to drive."""
+        with self._lock:
+            self._callers += 1
+        try:
+            self.enter()
+        except BaseException:
+            with self._lock:
+                self._callers -= 1
+            raise
+
+    def end(self, *, rests: bool) -> None:
+        """Note that a caller drives no more; the last one leaves, if this worker then `rests`."""
+        with self._lock:
+            self._callers -= 1
+            if rests and self._entered and not self._callers:
                 self._entered = False
                 self.log.leave(self.id, now=clock.now_us())
 
