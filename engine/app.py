@@ -205,6 +205,8 @@ class Engine:
     ) -> list[history.RunRow]:  # fmt: skip
         """List runs as frozen rows, newest first; filters are all to hold."""
         statuses = (status,) if isinstance(status, str) else tuple(status or ())
+        if limit is not None and limit < 0:
+            raise ValueRefused(f"limit={limit}: give 0 or more, or None for all")
         if unknown := sorted(set(statuses) - set(STATUSES)):
             raise ValueRefused(f"status {unknown[0]!r} is none of {', '.join(STATUSES)}")
         name = workflow if isinstance(workflow, str) or workflow is None else workflow.name

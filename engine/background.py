@@ -136,6 +136,7 @@ class Background:
             self._rounds += 1
             changed = self.worker.log.changed()
             self._dirty |= changed != self._seen or self._rounds % FULL_ROUND == 0
+            self._dirty |= self.worker.log.any_death()
             self._seen = changed
         is_due = self._due is not None and clock.now_us() >= self._due
         if hints or is_due or self._dirty:

@@ -163,6 +163,10 @@ class MemoryLog(MemoryStreams):
         with self._lock:
             return sorted(self._workers.values(), key=lambda row: row.id)
 
+    def any_death(self) -> bool:
+        """Tell whether a worker's process is known to be gone: never, it is this one."""
+        return False
+
     def bury(self, *, now: int) -> list[str]:
         """Mark dead every worker whose lease ran out; forget the dead that own nothing."""
         with self._lock:

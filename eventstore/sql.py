@@ -126,6 +126,10 @@ class SqlLog:
         """Give all leases."""
         return self._leases.all()
 
+    def any_death(self) -> bool:
+        """Tell, without asking the database, whether a worker's process is known to be gone."""
+        return self._leases.any_death()
+
     def bury(self, *, now: int) -> list[str]:
         """Mark dead every worker known to be gone; give the ids newly found dead."""
         return self._leases.bury(now)

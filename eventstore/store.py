@@ -246,6 +246,9 @@ class Log(Protocol):
     def workers(self) -> list[WorkerRow]:
         """Give all leases, those that ran out and the dead with streams still to be claimed too."""
 
+    def any_death(self) -> bool:
+        """Tell, without asking the database, whether `bury` may find a dead worker."""
+
     def bury(self, *, now: int) -> list[str]:
         """Mark dead every worker whose process is known to be gone; give the ids newly found.
 

@@ -89,10 +89,30 @@ class Locks:
             return None
         if worker in self._held:
             return False
+        path = self._path(worker)
+        return self._is_unheld(path.name) if path.exists() else None
+
+    def any_free(self) -> bool:
+        """Say whether some worker's lock file lies about that nobody holds: its process died.
+
+        Asks the file system only. A worker that leaves takes its file away.
+        """
+        if self._database.path is None:
+            return False
+        held = {self._path(worker).name for worker in list(self._held)}
         try:
-            descriptor = os.open(self._path(worker), os.O_RDWR | os.O_CLOEXEC)
+            names = [
+                name for name in os.listdir(self._database.folder()) if name.endswith(".lock")
+            ]
         except OSError:
-            return None
+            return False
+        return any(self._is_unheld(name) for name in names if name not in held)
+
+    def _is_unheld(self, name: str) -> bool:
+        try:
+            descriptor = os.open(self._database.folder() / name, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -168,6 +188,10 @@ class Leases:
     def all(self) -> list[WorkerRow]:
         """Give all leases."""
         return [worker_of(row) for row in self._database.query(sql.WORKERS)]
+
+    def any_death(self) -> bool:
+        """Say whether a lock says that a worker died; costs no query."""
+        return self.locks.any_free()
 
     def bury(self, now: int) -> list[str]:
         """Mark the dead, forget those that own nothing; give the newly found."""

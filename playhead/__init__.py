@@ -55,10 +55,11 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "AtTrigger", "CircuitBreaker", "CircuitOpenError", "ClockStandsStill", "CommandRefused",
-    "Context", "CronTrigger", "DefinitionError", "Engine", "Failure", "FileTrigger", "Firing",
-    "IntervalTrigger", "KeyReused", "LogDamaged", "Outcome", "Playhead", "PlayheadError",
-    "ResultTimeout", "Run", "RunCancelled", "RunEnded", "RunFailed", "RunUnknown", "Signal", "SignalRefused",
-    "Step", "StorageError", "Timer", "ValueRefused", "Workflow", "signal", "step",
+    "Context", "CronTrigger", "DefinitionError", "Engine", "Failure", "FileTrigger",
+    "Firing", "IntervalTrigger", "KeyReused", "LogDamaged", "Outcome", "Playhead",
+    "PlayheadError", "ResultTimeout", "Run", "RunCancelled", "RunEnded", "RunFailed",
+    "RunUnknown", "Signal", "SignalRefused", "Step", "StorageError", "Timer",
+    "ValueRefused", "Workflow", "signal", "step",
 ]  # fmt: skip
 
 
