@@ -101,9 +101,7 @@ class Locks:
             return False
         held = {self._path(worker).name for worker in list(self._held)}
         try:
-            names = [
-                name for name in os.listdir(self._database.folder()) if name.endswith(".lock")
-            ]
+            names = [path.name for path in self._database.folder().glob("*.lock")]
         except OSError:
             return False
         return any(self._is_unheld(name) for name in names if name not in held)
