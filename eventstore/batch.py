@@ -155,7 +155,7 @@ def write_hopefully(cursor: Cursor, entries: list[Entry]) -> int:
     number = 0
     for text, by_id, rows in (
         (sql.KEEP_KEY, None, [row for entry in entries for row in entry.keys]),
-        (sql.BEAR, itemgetter(0), [row for entry in entries for row in entry.births]),
+        (sql.BEAR, None, [row for entry in entries for row in entry.births]),
         (sql.STEP, itemgetter(9), [row for entry in entries for row in entry.steps]),
         (sql.ADVANCE, itemgetter(3), [row for entry in entries for row in entry.advances]),
         (sql.BOOK, itemgetter(6), [row for entry in entries for row in entry.books]),

@@ -2,12 +2,14 @@
 
 import sqlite3
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
 from eventstore import statements as sql
 from eventstore.event import Tip
 from eventstore.reading import array, head_of
+from eventstore.session import Counted
 from eventstore.sqlite import Sqlite
 from eventstore.store import Claim, Head, WorkerRow
 from eventstore.workers import worker_of
@@ -32,11 +34,8 @@ class Claims:
         def look(cursor: sqlite3.Cursor) -> list[tuple[Head, WorkerRow | None]]:
             return _ready(cursor, wish)
 
-        session = self._database.take()
-        try:
-            found = self._database.patiently(lambda: look(session.raw.cursor()))
-        finally:
-            self._database.give(session)
+        with self._reading() as cursor:
+            found = self._database.patiently(lambda: look(cursor))
         if not found:
             return []
 
@@ -72,20 +71,24 @@ class Claims:
     def next_due(self, kinds: Collection[str], after: int | None) -> int | None:
         """Give the earliest due time of the unowned streams of these kinds."""
         floor = -sql.MOST if after is None else after
-        earliest: int | None = None
-        session = self._database.take()
-        try:
+        found: list[int] = []
+        with self._reading() as cursor:
             for kind in kinds:
-                for priority in _priorities(session.raw.cursor(), kind):
-                    found = self._database.select(
-                        session, sql.NEXT_DUE, (kind, priority, floor)
-                    )
-                    due = found[0][0]
-                    if due is not None and (earliest is None or due < earliest):
-                        earliest = due
+                for priority in _priorities(cursor, kind):
+                    row = cursor.execute(sql.NEXT_DUE, (kind, priority, floor)).fetchone()
+                    found += [due for due in row if due is not None]
+        return min(found, default=None)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Counted]:
+        session = self._database.take()
+        cursor = session.raw.cursor(Counted)
+        try:
+            with self._database.patience.translated():
+                yield cursor
         finally:
+            self._database.count(cursor.number)
             self._database.give(session)
-        return earliest
 
     def owned(self, worker: str) -> dict[str, tuple[int, int | None]]:
         """Give version and due time of each stream that a worker owns."""

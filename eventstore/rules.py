@@ -33,17 +33,17 @@ def check_append(append: Append) -> None:
 
 
 def row_order(writes: Sequence[Write]) -> list[int]:
-    """Give the order in which an append's rows are written: births, steps, bookkeeping; by id.
+    """Give the order in which an append's rows are written. *Pure.*
 
-    *Pure.* It shows where several streams begin to wait for one name in one append.
+    Births as they were named (lists show them so), then steps, then bookkeeping, both by id. It
+    shows too where several streams begin to wait for one name in one append.
     """
-    return sorted(
-        range(len(writes)),
-        key=lambda n: (
-            0 if not writes[n].tip.version else 1 if writes[n].events else 2,
-            writes[n].stream,
-        ),
-    )
+
+    def place(number: int) -> tuple[int, str]:
+        write = writes[number]
+        return (0, "") if not write.tip.version else (1 if write.events else 2, write.stream)
+
+    return sorted(range(len(writes)), key=place)
 
 
 def next_epoch(epoch: int, owner: str | None, write: Write) -> int:

@@ -1,6 +1,8 @@
 """One connection to SQLite, and what makes a database a log of ours."""
 
 import sqlite3
+from collections.abc import Iterable
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
@@ -23,6 +25,24 @@ def engine_of(path: str | None) -> sa.Engine:
             "cached_statements": 256,
         },
     )
+
+
+class Counted(sqlite3.Cursor):
+    """A cursor that counts its statements, for work that is not known beforehand."""
+
+    number = 0
+
+    def execute(self, sql: str, parameters: Any = ()) -> "Counted":
+        """Execute one statement."""
+        self.number += 1
+        super().execute(sql, parameters)
+        return self
+
+    def executemany(self, sql: str, parameters: Iterable[Any]) -> "Counted":
+        """Execute one statement with many sets of values; it counts as one."""
+        self.number += 1
+        super().executemany(sql, parameters)
+        return self
 
 
 class Session:

@@ -15,7 +15,7 @@ from eventstore.batch import Doubt, Entry, Job, tips_of_done, write_carefully, w
 from eventstore.commit import Queue, Ticket
 from eventstore.errors import LogError
 from eventstore.event import Tip
-from eventstore.session import Session
+from eventstore.session import Counted, Session
 from eventstore.sqlite import Sqlite
 from eventstore.store import Append
 
@@ -111,16 +111,14 @@ class Writer:
 
     def _do_one(self, session: Session, ticket: Ticket) -> None:
         """Do one ticket by itself, so that its refusal undoes nothing else."""
-        cursor = session.raw.cursor()
+        cursor = session.raw.cursor(Counted)
         ticket.error = None
         cursor.execute("SAVEPOINT one")
         try:
             if isinstance(ticket, Entry):
                 write_carefully(cursor, ticket)
-                self._database.count(3 + len(ticket.append.writes))
             elif isinstance(ticket, Job):
                 ticket.result = ticket.work(cursor)
-                self._database.count(1)
         except sqlite3.Error as error:
             if not faults.is_about_the_row(error):
                 raise
@@ -130,6 +128,7 @@ class Writer:
         if ticket.error is not None:
             cursor.execute("ROLLBACK TO one")
         cursor.execute("RELEASE one")
+        self._database.count(cursor.number)
 
     def _recover(self, tickets: list[Ticket], error: sqlite3.Error) -> None:
         """Find out what became of a transaction that failed, and try once more."""

@@ -219,6 +219,29 @@ def test_a_deleted_or_replaced_file_is_noticed(path, file_log, suffix):
     file_log.close()
 
 
+def test_an_old_log_opened_anew_stands_on_its_own_files(path, file_log):
+    """Opened again, alone or beside another log, a log does not mistake its files for strange."""
+    file_log.enter(WorkerRow("w", "w", "h", 1, 0, 10, ()))
+    file_log.close()
+    other = open_log(f"sqlite:///{path}")
+    file_log.renew("w", until=5)
+    birth(other, "s")
+    other.close()
+    birth(file_log, "t")
+    file_log.database.checkpoint()
+    file_log.renew("w", until=6)
+
+
+def test_statements_are_counted(file_log):
+    """A birth is two statements, its row and its events; a read is one."""
+    file_log.head("s")
+    before = file_log.counters.statements
+    birth(file_log, "s", events=(fact(), fact()))
+    assert file_log.counters.statements == before + 2
+    file_log.read("s")
+    assert file_log.counters.statements == before + 3
+
+
 def test_the_write_ahead_log_does_not_grow_for_ever(path, file_log):
     """Some 60 MB written leave a write-ahead log of at most a few checkpoints' worth."""
     big = fact(data='"%s"' % ("x" * 60_000))
