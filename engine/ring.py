@@ -194,7 +194,7 @@ class Try:
         if owner is None and self._owes_more():
             row = msgspec.structs.replace(row, due=self.now)
         if not self.events and not inbox and hold.is_owned == owns and hold.tip.version:
-            hold.woken = False
+            hold.woken = hold.woken and self.hungry
             return
         new = not hold.tip.version
         run = hold.run
@@ -211,7 +211,7 @@ class Try:
         tips = turns.log.append(Append(turns.append_id(), tuple(writes), inbox))
         hold.tip = tips[0]
         hold.is_owned, hold.owner = owns, owner
-        hold.woken = False
+        hold.woken = hold.woken and self.hungry  # woken, but no slot was free: it asks again
         for name, tip in zip(self.breakers, tips[1:], strict=True):
             if name in self.facts_of:
                 turns.breakers.appended(name, tip, self.breakers[name])
