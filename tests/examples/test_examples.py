@@ -33,6 +33,26 @@ def test_hello_prints_its_result_and_its_tape(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_the_approval_lives_three_lives(tmp_path: Path) -> None:
+    """A machine is revised and approved, refused after two revisions, and expires in time."""
+    done = play(EXAMPLES / "03_approval" / "approval.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    ends = [line.split()[-1] for line in done.stdout.splitlines() if "-initial->" in line]
+    assert ends == ["published", "rejected", "rejected"]
+    assert "published: tapes: draft 2, shorter, please" in done.stdout
+    assert "-expire-> rejected" in done.stdout
+
+
+def test_the_embedded_engine_leaves_no_thread(tmp_path: Path) -> None:
+    """Three ways to hold an engine give their results, and as many threads stay as there were."""
+    done = play(EXAMPLES / "04_embedded" / "embedded.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = dict(line.split(":", 1) for line in done.stdout.splitlines())
+    assert told["threads before"].strip() == told["threads after"].strip() == "1"
+    assert told["behind threads"].strip() == "settled"
+    assert told["the same key"].split()[0] == "succeeded"
+
+
 @pytest.mark.slow
 def test_the_demo_keeps_its_promises(tmp_path: Path) -> None:
     """The documents demo ends by itself, finds every promise kept, and leaves nothing behind."""

@@ -10,7 +10,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 RUNNER = Path(__file__).with_name("run_page.py")
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "examples" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 HELD_ELSEWHERE = {"docs/cli.md"}  # tests/playhead/cli: it needs a project made by `init`
 SLOW = {"README.md", "docs/tutorial.md", "docs/how-to/watch-a-folder.md"}
 
