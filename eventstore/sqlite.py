@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 from eventstore import faults
 from eventstore.checkpoints import Checkpoints
 from eventstore.errors import StorageError, StorageUnsuitable
+from eventstore.opening import folder_beside, open_writer
 from eventstore.patience import Patience
 from eventstore.place import Footing, check_place
-from eventstore.session import Session, engine_of, found, keep_ahead, recognise
+from eventstore.session import Session, engine_of
 from eventstore.store import Counters
 
 T = TypeVar("T")
@@ -88,45 +89,13 @@ class Sqlite:
             return writer
 
     def _new_writer(self) -> Session:
-        writer = Session(self._engine, self._generation)
-        try:
-            is_new = not recognise(writer, self.place)
-            if is_new:
-                writer.raw.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            if self.path is not None:
-                self.checkpoints.open(self.folder())
-                keep_ahead(writer, self.place)
-            writer.tune()
-            if is_new:
-                self._found(writer)
-            writer.held.rollback()  # SQLAlchemy's idea of a transaction; there is none
-        except BaseException:
-            writer.close()
-            self.checkpoints.close()
-            raise
-        return writer
-
-    def _found(self, writer: Session) -> None:
-        self.checkpoints.enter()
-        try:
-            writer.raw.execute("BEGIN IMMEDIATE")
-            if not recognise(writer, self.place):  # another process may have been faster
-                found(writer)
-            writer.raw.execute("COMMIT")
-        except BaseException:
-            writer.raw.rollback()
-            raise
-        finally:
-            self.checkpoints.leave()
+        return open_writer(
+            Session(self._engine, self._generation), self.path, self.place, self.checkpoints
+        )
 
     def folder(self) -> Path:
         """Give the folder of lock files beside the database, made if need be."""
-        folder = Path(f"{self.path}-workers")
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"cannot make {folder} beside the database: {error}") from error
-        return folder
+        return folder_beside(self.path or "")
 
     def close(self) -> None:
         """Close all connections; the next call opens them again. In memory they stay."""
