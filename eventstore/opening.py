@@ -1,4 +1,4 @@
-"""The first connection to a database: recognised, or founded if it is new."""
+"""New connections to a database: the one that writes, which founds it, and those that read."""
 
 from pathlib import Path
 
@@ -48,6 +48,17 @@ def open_writer(
         checkpoints.close()
         raise
     return writer
+
+
+def open_reader(reader: Session) -> Session:
+    """Make a new connection one that only reads; on failure it does not stay open."""
+    try:
+        reader.tune()
+        reader.raw.execute("PRAGMA query_only=ON")
+    except BaseException:
+        reader.close()
+        raise
+    return reader
 
 
 def _found(writer: Session, place: str, checkpoints: Checkpoints) -> None:

@@ -4,6 +4,7 @@ One connection writes, a few read; in memory one connection does both under a lo
 lazy, and a forked child is refused.
 """
 
+import contextlib
 import ctypes
 import os
 import sqlite3
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 from eventstore import faults
 from eventstore.checkpoints import Checkpoints
 from eventstore.errors import StorageError, StorageUnsuitable
-from eventstore.opening import folder_beside, open_writer
+from eventstore.opening import folder_beside, open_reader, open_writer
 from eventstore.patience import Patience
 from eventstore.place import Footing, check_place
 from eventstore.session import Session, engine_of
@@ -80,18 +81,20 @@ class Sqlite:
             if self.path is not None:
                 check_place(self.path)
             with self.patience.translated():
-                writer = self.patience.retry(self._new_writer)
+                writer = self.patience.retry(
+                    lambda: open_writer(
+                        Session(self._engine, self._generation),
+                        self.path,
+                        self.place,
+                        self.checkpoints,
+                    )
+                )
             self._everything.insert(0, writer)
             self._finalizer = weakref.finalize(self, _close_all, self._everything)
             if self.path is not None:
                 self._footing = Footing(self.path)
             self._writer = writer
             return writer
-
-    def _new_writer(self) -> Session:
-        return open_writer(
-            Session(self._engine, self._generation), self.path, self.place, self.checkpoints
-        )
 
     def folder(self) -> Path:
         """Give the folder of lock files beside the database, made if need be."""
@@ -198,18 +201,10 @@ class Sqlite:
                 session.close()
 
     def _new_reader(self) -> Session:
-        def connect() -> Session:
-            session = Session(self._engine, self._generation)
-            try:
-                session.tune()
-                session.raw.execute("PRAGMA query_only=ON")
-            except BaseException:
-                session.close()
-                raise
-            return session
-
         with self._lock:
-            session = self.patiently(connect)
+            session = self.patiently(
+                lambda: open_reader(Session(self._engine, self._generation))
+            )
             self._everything.append(session)
             return session
 
@@ -275,11 +270,10 @@ class Sqlite:
 
     def rollback(self, session: Session) -> None:
         """Undo what the transaction did, as far as the connection still can."""
-        try:
-            if session.raw.in_transaction:
-                session.raw.execute("ROLLBACK")
-        except sqlite3.Error:
-            pass  # the error that led here is the one to report; SQLite rolls back by itself
+        try:  # the error that led here is the one to report; SQLite rolls back by itself
+            with contextlib.suppress(sqlite3.Error):
+                if session.raw.in_transaction:
+                    session.raw.execute("ROLLBACK")
         finally:
             self._leave()
 
