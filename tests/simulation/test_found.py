@@ -10,6 +10,7 @@ from engine.driver import Driver
 from engine.flights import Crew
 from engine.turns import Lost
 from eventstore import open_log
+from eventstore.errors import StorageError
 from playhead import CircuitBreaker, Engine, Workflow, step
 from tests.simulation.world import T0
 
@@ -132,3 +133,39 @@ def test_a_parked_step_that_is_woken_to_a_full_house_starts_when_a_slot_is_free(
     driver.crew.give_back(slot)
     driver.feed_hungry()
     assert types(log, run)[-1] == "step.started"
+
+
+def test_a_log_that_fails_after_the_append_grounds_no_attempt(log, frozen, monkeypatch):
+    """What a turn has started is performed, though the parked could not be woken after it."""
+    breaker = CircuitBreaker("api", failure_threshold=1, reset_timeout=5.0)
+
+    @step(breaker=breaker)
+    def ask() -> str:
+        return "asked"
+
+    @step
+    def tell(ask: str) -> str:
+        return ask
+
+    engine, driver = worker(log, Workflow("w", steps=[ask, tell]))
+    engine.breaker("api").trip()
+    engine.breaker("api").reset()
+    run = engine.start("w").id
+    engine.worker.claim(driver, 1)
+    flight = driver.inline.popleft()
+    command = engine.turns.performer.attempt(flight)
+
+    def fail(*_, **__):
+        raise StorageError("the disk did not answer")
+
+    def append(asked):
+        monkeypatch.setattr(log, "waiting", fail)
+        return written(asked)
+
+    written = log.append
+    engine.turns._drained.clear()
+    monkeypatch.setattr(log, "waiting", lambda *_, **__: ["another run"])
+    monkeypatch.setattr(log, "append", append)
+    driver.land(flight, command)
+    assert types(log, run)[-2:] == ["step.succeeded", "step.started"]
+    assert [flight.step for flight in driver.inline] == ["tell"]
