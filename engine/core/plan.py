@@ -63,15 +63,15 @@ class Plan:
         self.roots = tuple(name for name, count in self.upstream_count.items() if not count)
         works = [n for n in definition.nodes if n.kind in ("step", "workflow")]
         self.step_count = len(works)
-        self.lasts = tuple(n.name for n in works if not self._step_consumers(n.name))
+        self.lasts = tuple(n.name for n in works if not self._is_followed(n.name))
         self.survivable = frozenset(n.name for n in definition.nodes if self._survives(n.name))
 
-    def _step_consumers(self, name: str) -> list[str]:
-        return [
-            c
+    def _is_followed(self, name: str) -> bool:
+        """Tell whether a step waits for this node, also by way of a signal or timer."""
+        return any(
+            self.nodes[c].kind in ("step", "workflow") or self._is_followed(c)
             for c in self.consumers.get(name, _NO_NODES)
-            if self.nodes[c].kind in ("step", "workflow")
-        ]
+        )
 
     def _survives(self, name: str) -> bool:
         """Tell whether every consumer takes this node's failure as an `Outcome` parameter.
