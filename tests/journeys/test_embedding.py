@@ -3,7 +3,10 @@
 import asyncio
 import gc
 import os
+import shutil
+import tempfile
 import threading
+from pathlib import Path
 
 import httpx
 import pytest
@@ -573,3 +576,17 @@ def test_many_sleeping_runs_cost_no_thread(file_url):
         for x in range(100):
             engine.start(workflow, x=x)
         assert threading.active_count() <= before + 2
+
+
+def test_a_tidied_temporary_folder(file_url, monkeypatch):
+    """An engine entered again after the temporary folder was tidied works and leaks nothing."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as base:
+        monkeypatch.setattr(tempfile, "tempdir", base)
+        engine = Engine(file_url, workflows=[simple])
+        with engine:
+            assert engine.start(simple, x=1).result(timeout=10) == 2
+        for entry in Path(base).iterdir():
+            shutil.rmtree(entry)
+        with engine:
+            assert engine.start(simple, x=2).result(timeout=10) == 4
+        gc.collect()
