@@ -15,7 +15,9 @@ CREATE TABLE event (position INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT, ver
     cause TEXT, append_id TEXT, hash BLOB, UNIQUE (stream, version));
 """
 INSERT = "INSERT INTO event VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?)"
-UPDATE = "UPDATE stream SET version=?,status=?,due=?,owner=?,label=?,head=? WHERE id=? AND version=?"
+UPDATE = (
+    "UPDATE stream SET version=?,status=?,due=?,owner=?,label=?,head=? WHERE id=? AND version=?"
+)
 COMMITS = 4  # of a three-step run: start, three results
 EVENTS = 2  # a commit
 
@@ -37,8 +39,11 @@ def rows(run: str, turn: int, data: str) -> list[tuple[object, ...]]:
     for n in range(EVENTS):
         version = turn * EVENTS + n + 1
         hashed = hashlib.sha256(data.encode()).digest()
-        out.append((run, version, "step.succeeded", 1, "enrich", "running", "succeeded",
-                    data if n == 0 else "{}", 0, f"{run}@{version}", f"{run}.{turn}", hashed))  # fmt: skip
+        told = data if n == 0 else "{}"
+        out.append(
+            (run, version, "step.succeeded", 1, "enrich", "running", "succeeded", told, 0,
+             f"{run}@{version}", f"{run}.{turn}", hashed)
+        )  # fmt: skip
     return out
 
 

@@ -1,13 +1,13 @@
 """What a step costs, in what does not vary with the machine: statements, commits, bytes."""
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from eventstore import clock
 from playhead import CircuitBreaker, Engine, Timer, Workflow, step
 
 DOCUMENT = "x" * 1024
@@ -67,8 +67,7 @@ def test_a_step_stores_its_change_and_no_more(url: str) -> None:
 def test_the_hundredth_step_costs_what_the_first_did(url: str) -> None:
     """In a chain of 200 steps each step is 1 commit, 2 events and the same bytes."""
     nodes = [step(name="s000")(lambda: 0)]
-    for n in range(1, 200):
-        nodes.append(step(name=f"s{n:03}", after=[f"s{n - 1:03}"])(lambda: 0))
+    nodes += [step(name=f"s{n:03}", after=[f"s{n - 1:03}"])(lambda: 0) for n in range(1, 200)]
     chain = Workflow("chain", steps=nodes)
     engine = Engine(url, workflows=[chain])
     sizes: list[int] = []
@@ -122,8 +121,8 @@ def test_sleeping_runs_hold_no_thread(url: str) -> None:
         for _ in range(100):
             engine.start(wait)
         assert threading.active_count() <= before + 1
-        time.sleep(1.2)
-        spent = cost(engine, lambda: time.sleep(4))
+        clock.real_sleep(1.2)
+        spent = cost(engine, lambda: clock.real_sleep(4))
     assert spent["statements"] <= 5
 
 

@@ -8,7 +8,7 @@ from playhead import Engine, Workflow, step
 
 
 def test_a_row_can_be_copied_and_pickled() -> None:
-    """A history row survives `asdict`, `deepcopy` and `pickle`; a copy here still finds large values."""
+    """A row survives `asdict`, `deepcopy` and `pickle`; a copy here still finds large values."""
 
     @step
     def write(n: int) -> str:
