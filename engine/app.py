@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import msgspec
 
-from engine import history, values
+from engine import asked, history, values
 from engine.background import Background
 from engine.breakers import BreakerStore, CircuitBreaker, SharedBreaker
 from engine.core import commands as c
@@ -66,21 +66,17 @@ class Engine:
     ) -> None:
         if executors:
             raise DefinitionError("executors= is not in this version yet; leave it out")
-        if threads < 1:
-            raise DefinitionError(f"threads={threads}: an engine needs at least one")
-        if lease <= 0 or grace < 0:
-            raise DefinitionError(
-                f"lease={lease}, grace={grace}: lease must be positive, grace not negative"
-            )
+        asked.options(threads=threads, lease=lease, grace=grace, max_value=max_value, tape=tape)
         self.url = url
         self.tape = tape
         self.threads, self.grace, self.max_value = threads, grace, max_value
         self._worker_name, self._lease = worker, lease
         self.workflows: dict[str, KnownWorkflow] = {}
         self._declared: dict[str, CircuitBreaker] = {}
-        for workflow in workflows:
+        for workflow in asked.several(workflows, "workflows", ("definition", "breakers")):
             self.add(workflow)
-        self.triggers = known_triggers(triggers, self.workflows)
+        listed = asked.several(triggers, "triggers", ("check", "poll"))
+        self.triggers = known_triggers(listed, self.workflows)
         with self._storage():
             self.log = open_log(url)
         self._build()
@@ -148,18 +144,10 @@ class Engine:
             )
         from engine.driving import run_here  # noqa: PLC0415 - it needs the engine's type
 
-        self.starting.inputs(self.starting.workflow(workflow), {**(mapping or {}), **inputs})
+        given = asked.inputs(mapping, inputs)
+        self.starting.inputs(self.starting.workflow(workflow), given)
         with self._storage():
-            return run_here(
-                self,
-                workflow,
-                mapping,
-                key=key,
-                at=at,
-                priority=priority,
-                tags=tags,
-                inputs=inputs,
-            )
+            return run_here(self, workflow, given, key=key, at=at, priority=priority, tags=tags)
 
     def start(
         self, workflow: Any, mapping: Mapping[str, Any] | None = None, /, *,
@@ -183,7 +171,7 @@ class Engine:
         """
         with self._storage():
             hold = self.starting.start(
-                workflow, {**(mapping or {}), **inputs},
+                workflow, asked.inputs(mapping, inputs),
                 key=key, at=at, priority=priority, tags=tags, driver=self.live_driver(),
             )  # fmt: skip
         return Run(self, hold.run.id)
@@ -195,8 +183,8 @@ class Engine:
             RunUnknown: there is none.
         """
         with self._storage():
-            self.peek(run_id)
-        return Run(self, run_id)
+            self.peek(asked.run_id(run_id))
+        return Run(self, asked.run_id(run_id))
 
     def runs(
         self, workflow: Any = None, status: str | Iterable[str] | None = None,
@@ -205,16 +193,15 @@ class Engine:
     ) -> list[history.RunRow]:  # fmt: skip
         """List runs as frozen rows, newest first; filters are all to hold."""
         statuses = (status,) if isinstance(status, str) else tuple(status or ())
-        if limit is not None and limit < 0:
-            raise ValueRefused(f"limit={limit}: give 0 or more, or None for all")
         if unknown := sorted(set(statuses) - set(STATUSES)):
             raise ValueRefused(f"status {unknown[0]!r} is none of {', '.join(STATUSES)}")
         name = workflow if isinstance(workflow, str) or workflow is None else workflow.name
         with self._storage():
             heads = self.log.heads(
                 kind="run", name=name, status=statuses, key=key,
-                tags=dict(tags) if tags else None,
-                since=None if since is None else clock.to_us(since), limit=limit,
+                tags=asked.tags(tags) or None,
+                since=None if since is None else asked.moment(since, "since"),
+                limit=asked.limit(limit),
             )  # fmt: skip
             return [self._row(head) for head in heads]
 
@@ -228,14 +215,14 @@ class Engine:
         Raises:
             RunUnknown: there is no such run.
         """
-        run_id = _id(run)
+        run_id = asked.run_id(run)
         with self._storage():
             self.peek(run_id)
             return [history.history_event(event, self.log) for event in self.log.read(run_id)]
 
     def playhead(self, run: Run | str) -> Playhead:
         """Give a read-only cursor on a run's history, standing on the last event."""
-        run_id = _id(run)
+        run_id = asked.run_id(run)
         with self._storage():
             self.peek(run_id)
             return Playhead(run_id, self.log.read(run_id), self.repository.plan, self.log)
@@ -265,7 +252,7 @@ class Engine:
             ValueRefused: the payload does not fit the declared type; nothing is written.
         """
         with self._storage():
-            hold = self.peek(_id(run))
+            hold = self.peek(asked.run_id(run))
             for what, text in (("signal", name), ("key", key or "")):
                 values.text(text, what)
             value = self.starting.payload(hold, name, payload)
@@ -275,22 +262,24 @@ class Engine:
         """Cancel a run: durable at once; what is in flight is asked to stop and waited for."""
         values.text(reason, "reason")
         with self._storage():
-            self._steering.obey(self.peek(_id(run)), c.CancelRun(by="user", reason=reason))
+            self._steering.obey(
+                self.peek(asked.run_id(run)), c.CancelRun(by="user", reason=reason)
+            )
 
     def pause(self, run: Run | str) -> None:
         """Let what is in flight end, and start nothing new."""
         with self._storage():
-            self._steering.obey(self.peek(_id(run)), c.PauseRun(by="user"))
+            self._steering.obey(self.peek(asked.run_id(run)), c.PauseRun(by="user"))
 
     def resume(self, run: Run | str) -> None:
         """Go on after a pause; what fell due meanwhile happens now."""
         with self._storage():
-            self._steering.obey(self.peek(_id(run)), c.ResumeRun(by="user"))
+            self._steering.obey(self.peek(asked.run_id(run)), c.ResumeRun(by="user"))
 
     def retry(self, run: Run | str) -> None:
         """Let a failed, cancelled or parked run go on: failed steps get a fresh budget."""
         with self._storage():
-            self._steering.obey(self.peek(_id(run)), c.RetryRun(by="user"))
+            self._steering.obey(self.peek(asked.run_id(run)), c.RetryRun(by="user"))
 
     def breaker(self, name: str) -> SharedBreaker:
         """Give a circuit breaker of this log, shared by all processes."""
@@ -439,7 +428,3 @@ class Engine:
                 f"the log is damaged, or of another program ({self.url}): {error};"
                 " `playhead verify` says where"
             ) from error
-
-
-def _id(run: Run | str) -> str:
-    return run if isinstance(run, str) else run.id

@@ -53,8 +53,8 @@ class Heartbeat:
 
 
 def run_here(
-    engine: Host, workflow: Any, mapping: Mapping[str, Any] | None, *, key: str | None,
-    at: datetime | None, priority: int, tags: Mapping[str, str] | None, inputs: Mapping[str, Any],
+    engine: Host, workflow: Any, given: Mapping[str, Any], *, key: str | None,
+    at: datetime | None, priority: int, tags: Mapping[str, str] | None,
 ) -> Any:  # fmt: skip
     """Start a run and drive it to its end in this thread; give its result."""
     crew = Crew(engine.threads, "playhead-run")
@@ -75,7 +75,7 @@ def run_here(
     driver.on_fatal = failed
     with Heartbeat(engine):
         hold = engine.start_here(
-            workflow, {**(mapping or {}), **inputs},
+            workflow, given,
             key=key, at=at, priority=priority, tags=tags, driver=driver,
         )  # fmt: skip
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from engine import values
+from engine import asked, values
 from engine.core import commands as c
 from engine.core.commands import Refusal, Value
 from engine.core.decide import decide
@@ -137,23 +137,13 @@ class Starting:
         self, workflow: KnownWorkflow, raw: bytes, *, key: str | None = None,
         at: datetime | None = None, priority: int = 0, tags: Mapping[str, str] | None = None,
     ) -> c.StartRun:  # fmt: skip
-        if not isinstance(tags or {}, Mapping):
-            raise ValueRefused(f"tags={tags!r}; tags are a mapping of text to text")
-        for name, text in (tags or {}).items():
-            values.text(name, "a tag's name")
-            values.text(text, f"tag {name!r}")
         if key is not None:
             values.text(key, "the key")
-        due = None
-        if at is not None:
-            try:
-                due = clock.to_us(at)
-            except ValueError as error:
-                raise ValueRefused(f"at={error}") from None
         return c.StartRun(
             workflow=workflow.name, definition=workflow.hash,
             inputs=self._engine.repository.store_value(raw),
-            key=key, tags=dict(tags or {}), priority=priority, due=due,
+            key=key, tags=asked.tags(tags), priority=asked.priority(priority),
+            due=None if at is None else asked.moment(at, "at"),
         )  # fmt: skip
 
     def _inbox(

@@ -126,6 +126,8 @@ class Signal:
         timeout: DelayLike | None = None,
         after: After = (),
     ) -> None:
+        if not isinstance(name, str):
+            raise DefinitionError(f"a signal's name is text, not {name!r}")
         self.name, self.type, self.timeout = name, type, timeout
         self.after = _names_of(after)
         self.where = caller()

@@ -61,6 +61,10 @@ class Workflow:
         """
         self.name = name
         self.where = caller()
+        if not isinstance(name, str) or not name:
+            self._refuse(DefinitionError(f"a workflow's name is text, not {name!r}"))
+        if not isinstance(steps, Iterable):
+            self._refuse(DefinitionError(f"steps={steps!r} is no list; write steps=[...]"))
         try:
             table = dialect.read(states, transitions)
             settings: dict[str, Any] = {
