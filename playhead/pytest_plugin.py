@@ -54,5 +54,6 @@ def timeline(
     from playhead.timeline import Timeline  # noqa: PLC0415 - see the caption
 
     mark = request.node.get_closest_marker("timeline")
-    with Timeline(*(mark.args if mark else ()), engines=_playhead_engines) as moving:
+    said = (mark.args, mark.kwargs) if mark else ((), {})
+    with Timeline(*said[0], **said[1], engines=_playhead_engines) as moving:
         yield moving

@@ -75,8 +75,12 @@ def test_the_fixtures_work_where_they_are_asked_for(tmp_path: Path) -> None:
         "@pytest.mark.timeline('2026-03-28 12:00')\n"
         "def test_mark(timeline):\n"
         "    assert timeline.now == datetime(2026, 3, 28, 12, tzinfo=timezone.utc)\n"
+        "\n"
+        "@pytest.mark.timeline(start=datetime(2026, 3, 28, 12, tzinfo=timezone.utc))\n"
+        "def test_moment(timeline):\n"
+        "    test_mark(timeline)\n"
     )
-    assert "2 passed" in run_tests(tmp_path, text, "--strict-markers")
+    assert "3 passed" in run_tests(tmp_path, text, "--strict-markers")
 
 
 def test_durations_are_real(tmp_path: Path) -> None:
