@@ -44,6 +44,7 @@ class Background:
         self._seen = -1
         self._rounds = 0
         self._orphans: dict[str, int] = {}  # runs owned but held by nobody here -> version
+        self._lapse: int | None = None  # when another worker's lease runs out
         self._starved = False  # something may be due, but no slot was free
         self.watched: Callable[[], None] | None = None  # look for ends that others wrote
 
@@ -137,6 +138,7 @@ class Background:
             changed = self.worker.log.changed()
             self._dirty |= changed != self._seen or self._rounds % FULL_ROUND == 0
             self._dirty |= self.worker.log.any_death()
+            self._dirty |= self._lapse is not None and clock.now_us() >= self._lapse
             self._seen = changed
         is_due = self._due is not None and clock.now_us() >= self._due
         if hints or is_due or self._dirty:
@@ -144,6 +146,8 @@ class Background:
             if is_round or is_due:
                 self.worker.sweep(driver)
                 self._refresh_owned()
+            if is_round:
+                self._lapse = self.worker.next_lapse()
             self._claim()
             self._set_alarm(trigger_due)
         if is_round and self.watched is not None:

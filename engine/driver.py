@@ -4,6 +4,7 @@ The thread that finished a step goes on with its successor; further starts go to
 the crew. In the caller's thread everything happens one after the other, in a fixed order.
 """
 
+import asyncio
 import contextlib
 import heapq
 import itertools
@@ -115,23 +116,57 @@ class Driver:
         """Perform an attempt in this thread, then its successors one after the other."""
         following: Flight | None = flight
         while following is not None:
-            command = self.turns.performer.attempt(following)
+            command = self.attempt(following)
+            if command is None:
+                self.give_back(following)
+                return
             following = self.land(following, command)
+
+    def attempt(self, flight: Flight) -> c.Command | None:
+        """Perform an attempt; while its values cannot be read, wait. None: it is given up."""
+        for tries in itertools.count():
+            try:
+                return self.turns.performer.attempt(flight)
+            except LogError as error:
+                if not self._bears(error, flight, tries):
+                    return None
+        raise AssertionError("unreachable: counting has no end")
+
+    def _bears(self, error: LogError, flight: Flight, tries: int) -> bool:
+        """Wait a while for a storage that fails; False: nobody waits for this flight any more.
+
+        Raises:
+            StorageError: the caller drives, and hears of it.
+        """
+        if flight.is_abandoned:
+            return False
+        if not self.keep_trying or self.stopping:
+            if self.on_fatal is None:
+                raise StorageError(str(error)) from error
+            self.on_fatal(error)
+            return False
+        pause = RETRY_AFTER[min(tries, len(RETRY_AFTER) - 1)]
+        log.error(
+            "step %s in run %s waits for the log, trying again in %g s: %s",
+            flight.step, flight.hold.run.id, pause, error, extra={"action": "storage_failed"},
+        )  # fmt: skip
+        clock.real_sleep(pause)
+        return True
 
     def land(self, flight: Flight, command: c.Command) -> Flight | None:
         """Record an attempt's outcome; give the flight that goes on in the same slot, if any."""
         if flight.is_abandoned:
-            self._give_back(flight)
+            self.give_back(flight)
             return None
         turn = self._record(flight, command)
         if turn is None:
-            self._give_back(flight)
+            self.give_back(flight)
             return None
         if not turn.kept_slot:
             self.launch(turn.flights)
             turn = self._adopt(flight)
             if turn is None:
-                self._give_back(flight)
+                self.give_back(flight)
                 return None
         first, *rest = turn.flights
         self.launch(rest)
@@ -159,30 +194,21 @@ class Driver:
                 self.launch(turn.flights)
         return None
 
-    def _give_back(self, flight: Flight) -> None:
+    def give_back(self, flight: Flight) -> None:
+        """Free the slot that an attempt took."""
         if flight.slot is not None:
             self.crew.give_back(flight.slot)
 
     def _record(self, flight: Flight, command: c.Command) -> Turn | None:
         """Take the turn that records an outcome; while the storage fails, try again."""
         own = None if flight.slot is Slot.ASYNC else flight
-        for tries in range(1_000_000):
+        for tries in itertools.count():
             try:
                 return self.turn(flight.hold, command, own=own)
             except LogError as error:
-                if not self.keep_trying or self.stopping:
-                    if self.on_fatal is not None:
-                        self.on_fatal(error)
-                        return None
-                    raise StorageError(str(error)) from error
-                pause = RETRY_AFTER[min(tries, len(RETRY_AFTER) - 1)]
-                log.error(
-                    "the outcome of %s in run %s could not be recorded, trying again in %g s: %s",
-                    flight.step, flight.hold.run.id, pause, error,
-                    extra={"action": "storage_failed"},
-                )  # fmt: skip
-                clock.real_sleep(pause)
-        return None
+                if not self._bears(error, flight, tries):
+                    return None
+        raise AssertionError("unreachable: counting has no end")
 
     def _fly_async(self, flight: Flight) -> None:
         """Perform an async attempt on the loop; its outcome is recorded on another thread."""
@@ -191,7 +217,10 @@ class Driver:
             raise AssertionError("an async flight needs the loop")
 
         async def perform() -> None:
-            command = await self.turns.performer.attempt_async(flight)
+            command = await self._attempt_async(flight)
+            if command is None:
+                self.give_back(flight)
+                return
             await loop.run_in_executor(None, self._land_async, flight, command)
 
         def begin() -> None:
@@ -201,6 +230,16 @@ class Driver:
 
         tasks = self._tasks
         loop.call_soon_threadsafe(begin)
+
+    async def _attempt_async(self, flight: Flight) -> c.Command | None:
+        loop = asyncio.get_running_loop()
+        for tries in itertools.count():
+            try:
+                return await self.turns.performer.attempt_async(flight)
+            except LogError as error:
+                if not await loop.run_in_executor(None, self._bears, error, flight, tries):
+                    return None
+        raise AssertionError("unreachable: counting has no end")
 
     _tasks: set[object] = set()  # noqa: RUF012 - the loop keeps only weak references
 

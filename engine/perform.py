@@ -6,56 +6,26 @@ exception of the user's passes this room, but for an interrupt in the caller's o
 
 import asyncio
 import contextlib
-import threading
-import traceback as tracebacks
-from datetime import datetime, timedelta
+import logging
 from typing import Any
 
 from engine import values
 from engine.arguments import Arguments, InputMissing, OnProgress
 from engine.calls import Call, Work
 from engine.core import commands as c
-from engine.core.advance import Question
 from engine.core.events import ErrorDoc
 from engine.core.run import Run, StepState
 from engine.errors import CircuitOpenError, PlayheadError, ValueRefused
+from engine.failures import StepTimeout, error_doc, is_interrupt, is_storage
 from engine.flights import Flight
 from engine.loops import run_here, watch
+from engine.questions import Questions
 from engine.repository import Hold, Repository
 from eventstore import clock
+from eventstore.errors import StorageError
 
-TRACEBACK_LIMIT = 16_384  # characters of a traceback that are recorded
-
-
-class StepTimeout(PlayheadError, TimeoutError):
-    """An attempt took longer than its step's `timeout`."""
-
-
-def error_doc(error: BaseException) -> ErrorDoc:
-    """Give a user's exception as it is recorded: type, message, traceback without our frames."""
-    try:
-        message = str(error)
-    except Exception as broken:  # noqa: BLE001 - a user's __str__ may do anything
-        message = f"<no message: its __str__ raised {type(broken).__name__}>"
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__") == __name__:
-        frames = frames.tb_next
-    try:
-        text = "".join(tracebacks.format_exception(type(error), error, frames))
-    except Exception:  # noqa: BLE001 - see above
-        text = ""
-    return ErrorDoc(type(error).__qualname__, _clean(message), _clean(text[-TRACEBACK_LIMIT:]))
-
-
-def _is_interrupt(error: BaseException) -> bool:
-    """Tell Ctrl-C in the caller's own thread from what a step raised."""
-    in_main = threading.current_thread() is threading.main_thread()
-    return isinstance(error, KeyboardInterrupt) and in_main
-
-
-def _clean(text: str) -> str:
-    """Make any text fit for JSON: lone surrogates become escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+log = logging.getLogger("playhead.engine")
+PAUSES = (0.05, 0.2, 1.0, 2.0, 2.0, 2.0)  # real seconds between tries while the storage fails
 
 
 class Performer:
@@ -71,6 +41,7 @@ class Performer:
         self._repository = repository
         self._max_value = max_value
         self._arguments = Arguments(repository, on_progress)
+        self.answer = Questions(repository, self._arguments).answer
 
     def work(self, hold: Hold, name: str) -> Work:
         """Give the code of a node."""
@@ -79,17 +50,26 @@ class Performer:
     # One attempt.
 
     def attempt(self, flight: Flight) -> c.Command:
-        """Call a sync step, or an async one on a loop of this thread."""
+        """Call a sync step, or an async one on a loop of this thread.
+
+        Raises:
+            LogError: the step's values could not be read; nothing of the user's has run.
+        """
         with contextlib.ExitStack() as stack:
             try:
                 call, arguments = self._prepare(flight, stack)
+            except BaseException as error:
+                if is_interrupt(error) or is_storage(error):
+                    raise
+                return self._failed(flight, error)
+            try:
                 if call.is_async:
                     result = run_here(call.fn(**arguments), flight)
                 else:
                     result = call.fn(**arguments)
                 return self._succeeded(flight, result)
             except BaseException as error:
-                if _is_interrupt(error):
+                if is_interrupt(error):
                     raise
                 return self._failed(flight, error)
 
@@ -98,6 +78,11 @@ class Performer:
         with contextlib.ExitStack() as stack:
             try:
                 call, arguments = self._prepare(flight, stack)
+            except BaseException as error:
+                if is_storage(error):
+                    raise
+                return self._failed(flight, error)
+            try:
                 result = await watch(call.fn(**arguments), flight)
                 return self._succeeded(flight, result)
             except BaseException as error:  # noqa: BLE001 - a step's exception is data
@@ -139,8 +124,23 @@ class Performer:
                     wait=verdict.wait if verdict.retry else None, counts=None,
                 )  # fmt: skip
         raw = values.encode(result, f"output of step {flight.step!r}", self._max_value)
-        value = self._repository.store_value(raw)
+        value = self._kept(raw, flight)
         return c.Succeed(flight.step, flight.visit, flight.attempt, value)
+
+    def _kept(self, raw: bytes, flight: Flight) -> c.Value:
+        """Store a result; while the storage fails it is kept here: the step is not run again."""
+        for pause in (*PAUSES, None):
+            try:
+                return self._repository.store_value(raw)
+            except StorageError as error:
+                log.error(
+                    "the result of %s in run %s could not be stored: %s",
+                    flight.step, flight.hold.run.id, error, extra={"action": "storage_failed"},
+                )  # fmt: skip
+                if pause is None:
+                    raise
+                clock.real_sleep(pause)
+        raise AssertionError("the last try returns or raises")
 
     def _late(self, flight: Flight) -> StepTimeout:
         node = flight.hold.plan.nodes[flight.step]
@@ -173,7 +173,7 @@ class Performer:
                     error=error,
                 )
                 wait = verdict.wait if verdict.retry else None
-            except Exception as broken:  # noqa: BLE001 - a user's predicate may do anything
+            except Exception as broken:  # noqa: BLE001 - a user's __str__ may do anything
                 doc = ErrorDoc(
                     doc.type,
                     f"{doc.message} (and its retry policy raised {error_doc(broken).message})",
@@ -192,62 +192,6 @@ class Performer:
         counts: bool | None = workflow.breakers[node.breaker].counts(error, probe=step.probe)
         return counts
 
-    # Questions.
-
-    def answer(self, hold: Hold, question: Question) -> c.Command | None:
-        """Ask a `when`, a delay or guards; None: the `when` said yes."""
-        if question.kind == "when":
-            return self._ask_when(hold, question.name)
-        if question.kind == "delay":
-            return self._ask_delay(hold, question.name)
-        return self._ask_guards(hold, question)
-
-    def _ask_when(self, hold: Hold, name: str) -> c.Command | None:
-        call = self.work(hold, name).when
-        try:
-            if call is None or self._ask(call, hold):
-                return None
-        except Exception as error:  # noqa: BLE001 - see `attempt`
-            return c.AnswerWhen(name, error=error_doc(error))
-        return c.AnswerWhen(name)
-
-    def _ask_delay(self, hold: Hold, name: str) -> c.Command:
-        code = self._repository.workflows[hold.run.workflow].code
-        call = code.delays.get(name) or (code.works[name].delay if name in code.works else None)
-        if call is None:
-            doc = ErrorDoc("NoCode", f"{name!r} has no code for its delay")
-            return c.SetTimer(name, error=doc)
-        try:
-            return c.SetTimer(name, due=_due(self._ask(call, hold), name))
-        except Exception as error:  # noqa: BLE001 - see `attempt`
-            return c.SetTimer(name, error=error_doc(error))
-
-    def _ask_guards(self, hold: Hold, question: Question) -> c.Command:
-        """Ask guards edge by edge until one edge holds; each guard once."""
-        guards = self._repository.workflows[hold.run.workflow].code.guards
-        answers: dict[str, bool] = {}
-        asked = ""
-        under = {question.name: question.version} if question.version in hold.run.inbox else {}
-        try:
-            for edge in hold.plan.edges.get((hold.run.place or "", question.name), ()):
-                for asked in (*edge.conditions, *edge.unless):
-                    if asked not in answers:
-                        answers[asked] = bool(self._ask(guards[asked], hold, under))
-                if all(answers[g] for g in edge.conditions) and not any(
-                    answers[g] for g in edge.unless
-                ):
-                    break
-        except Exception as error:  # noqa: BLE001 - see `attempt`
-            doc = error_doc(error)
-            return c.PullTrigger(
-                question.name, question.version, answers, error=doc, guard=asked
-            )
-        return c.PullTrigger(question.name, question.version, answers)
-
-    def _ask(self, call: Call, hold: Hold, payloads: dict[str, int] | None = None) -> Any:
-        with contextlib.ExitStack() as stack:
-            return call.fn(**self._arguments.make(call, hold, None, stack, payloads or {}))
-
 
 def _elapsed(run: Run, step: StepState) -> int:
     """Give the time since a step's first start in this budget, parked and paused time left out."""
@@ -258,16 +202,3 @@ def _elapsed(run: Run, step: StepState) -> int:
 
 def _unfit(result: Any) -> PlayheadError:
     return PlayheadError(f"the retry policy judged the result unfit: {repr(result)[:200]}")
-
-
-def _due(answer: Any, name: str) -> int:
-    """Give the moment that a delay function meant, in microseconds."""
-    if isinstance(answer, timedelta):
-        return clock.now_us() + answer // timedelta(microseconds=1)
-    if isinstance(answer, datetime):
-        return clock.to_us(answer)
-    if isinstance(answer, int | float) and not isinstance(answer, bool):
-        return clock.now_us() + int(answer * clock.SECOND)
-    raise ValueRefused(
-        f"the delay of {name!r} gave {answer!r}; give a timedelta, seconds or an aware datetime"
-    )

@@ -207,6 +207,11 @@ class Worker:
         if head is not None and head.owner == self.id and not self.holds(run_id):
             self.log.release(run_id, head.tip, due=clock.now_us())
 
+    def next_lapse(self) -> int | None:
+        """Give when the earliest lease of another living worker runs out, unless renewed."""
+        leases = [row.until for row in self.log.workers() if row.id != self.id and not row.dead]
+        return min(leases) if leases else None
+
     def sweep(self, driver: Driver) -> bool:
         """Do what only the passing of time asks for: bury the dead, wake behind breakers."""
         now = clock.now_us()

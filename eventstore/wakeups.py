@@ -154,7 +154,8 @@ class Hall:
         self._lock = threading.Lock()
 
     def listen(self, worker: str) -> Ear:
-        """Open a worker's ear."""
+        """Open a worker's ear; the folder is looked for anew, it may have been tidied away."""
+        self._looked = self._database is None
         folder = self._find()
         ear = Ear(self, worker, folder / socket_name(worker) if folder else None)
         with self._lock:
@@ -226,7 +227,11 @@ def _send(folder: Path, names: list[str], streams: list[str]) -> None:
 
 def _bind(path: Path) -> socket.socket:
     ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    ear.setblocking(False)
-    path.unlink(missing_ok=True)
-    ear.bind(os.fspath(path))
+    try:
+        ear.setblocking(False)
+        path.unlink(missing_ok=True)
+        ear.bind(os.fspath(path))
+    except OSError:
+        ear.close()
+        raise
     return ear

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import hashlib
 import logging
+import random  # noqa: TID251 - tenacity draws its jitter there: it is seeded, and put back
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ import freezegun
 import msgspec
 
 from engine import driver as engine_driver
+from engine import perform as engine_perform
 from engine import repository as engine_repository
 from engine.app import Engine
 from engine.background import Background
@@ -51,7 +53,7 @@ WRITES = frozenset(
 ) | {"put_snapshot"}
 READS = frozenset(
     {"head", "read", "load", "find", "heads", "waiting", "next_due", "owned", "workers"}
-) | {"snapshot"}  # not values (`read_version`, `blob`): steps are charged with those faults yet
+) | {"snapshot", "read_version", "blob"}
 OWNERS_EVENTS = frozenset({"step.started", "step.succeeded", "step.failed", "step.lost"})
 
 
@@ -318,7 +320,11 @@ class Worker:
         index = self.world.rng.randrange(len(self.flights))
         flight = self.flights[index]
         del self.flights[index]
-        self.aloft.append((flight, self.driver.turns.performer.attempt(flight)))
+        command = self.driver.attempt(flight)
+        if command is None:
+            self.driver.give_back(flight)
+        else:
+            self.aloft.append((flight, command))
 
     def land(self) -> None:
         """Let a thread of the crew record an outcome."""
@@ -439,13 +445,18 @@ class World:
         """Wait for nothing, keep snapshots of short runs, log nothing."""
         logger = logging.getLogger("playhead.engine")
         before = engine_driver.RETRY_AFTER, engine_repository.SNAPSHOT_EVERY, logger.level
+        pauses, chance = engine_perform.PAUSES, random.getstate()
+        random.seed(self.seed)
         engine_driver.RETRY_AFTER = (0.0,)  # type: ignore[assignment]
+        engine_perform.PAUSES = (0.0,) * len(pauses)  # type: ignore[assignment]
         engine_repository.SNAPSHOT_EVERY = self.snapshot_every
         logger.setLevel(logging.CRITICAL + 1)
         try:
             yield
         finally:
             engine_driver.RETRY_AFTER, engine_repository.SNAPSHOT_EVERY = before[:2]
+            engine_perform.PAUSES = pauses
+            random.setstate(chance)
             logger.setLevel(before[2])
 
     def meddle(self) -> None:
@@ -619,9 +630,10 @@ class World:
         self.spawn()
         self.settle()
         self.settled = {run: self.outside.peek(run).run for run in self.all_runs()}
-        for run, folded in self.settled.items():
-            self.help(run, folded.status)
-        self.settle()
+        for _ in range(2):  # a run that is resumed may be parked: it was quarantined meanwhile
+            for run in self.settled:
+                self.help(run, self.outside.peek(run).run.status)
+            self.settle()
 
     def all_runs(self) -> list[str]:
         """Give the ids of all runs in the log, oldest first."""
