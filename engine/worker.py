@@ -223,7 +223,9 @@ class Worker:
                 extra={"action": "worker_died"},
             )
         if not any(w.definition.breakers for w in self.workflows.values()):
-            return bool(buried)
+            due = self.log.next_due(kinds=("breaker",))  # one that is only called by itself
+            if due is None or due > now:
+                return bool(buried)
         woken = self.breakers.sweep(now, self._spec, lambda name: self._in_flight(driver, name))
         return bool(buried or woken)
 

@@ -788,3 +788,21 @@ def test_an_outcome_of_before_the_opening_does_not_count(url, until, service):
             gate.set()
         assert run.result(timeout=10) == "late success"
         assert engine.breaker("api").state == "open"
+
+
+def test_a_breaker_that_no_step_names_probes_in_time(url, frozen):
+    """A breaker used only by `engine.breaker(name).call` half-opens when its cool-down is over."""
+    engine = Engine(url, workflows=[])
+
+    def down():
+        raise ConnectionError("down")
+
+    for _ in range(3):
+        with pytest.raises(ConnectionError):
+            engine.breaker("alone").call(down)
+    assert engine.breaker("alone").state == "open"
+    frozen.move_to(engine.next_due().replace(tzinfo=None))
+    engine.run_until_idle()
+    assert engine.breaker("alone").state == "half_open"
+    assert engine.next_due() is None
+    engine.close()
