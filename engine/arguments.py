@@ -14,7 +14,9 @@ from engine.flights import Flight
 from engine.outcome import Failure, Outcome
 from engine.repository import Hold, Repository
 from eventstore import clock
+from eventstore.errors import LogError
 
+LOOK_EVERY = 0.2  # real seconds between two looks at whether a run is being cancelled
 _OMIT = object()  # hand nothing over: Python's own default applies
 OnProgress = Callable[[str, str, float, str], None]  # run id, step, fraction, text
 
@@ -124,6 +126,27 @@ class Arguments:
             traceback=error.traceback, at=clock.from_us(event.at),
         )  # fmt: skip
 
+    def _stop_asker(self, flight: Flight) -> Callable[[], bool]:
+        """Give what tells whether the attempt is asked to stop.
+
+        A caller's thread that is in the step cannot see what others append: the step's own
+        question looks at the log, at most five times a second.
+        """
+        looked = 0.0
+
+        def is_asked() -> bool:
+            nonlocal looked
+            now = clock.real_seconds()
+            if not flight.is_cancelled and now - looked >= LOOK_EVERY:
+                looked = now
+                with contextlib.suppress(LogError):
+                    head = self._repository.log.head(flight.hold.run.id)
+                    if head is not None and head.status in ("cancelling", "cancelled"):
+                        flight.cancel()
+            return flight.is_cancelled
+
+        return is_asked
+
     def _context(self, hold: Hold, flight: Flight | None) -> Context:
         run = hold.run
         name = flight.step if flight else ""
@@ -142,7 +165,7 @@ class Arguments:
             visit=visit,
             attempt=attempt,
             idempotency_key=idempotency_key(run, name, visit),
-            cancelled=(lambda: flight.is_cancelled) if flight else (lambda: False),
+            cancelled=self._stop_asker(flight) if flight else (lambda: False),
             progress=progress,
             visits=lambda state: _visits(run, state),
         )

@@ -20,7 +20,7 @@ from eventstore.errors import LogError
 
 log = logging.getLogger("playhead.engine")
 ROUND = 1.0  # real seconds: the slow poll beneath the hints
-FULL_ROUND = 10  # rounds: then the database is asked even if nobody seems to have written
+FULL_ROUND = 30  # rounds: then the database is asked even if nobody seems to have written
 SLICE = 0.05  # real seconds: how soon a frozen clock that was moved is noticed
 
 
@@ -44,6 +44,7 @@ class Background:
         self._seen = -1
         self._rounds = 0
         self._orphans: dict[str, int] = {}  # runs owned but held by nobody here -> version
+        self._more = False  # something may be claimable that is not due: the dead held it
         self._lapse: int | None = None  # when another worker's lease runs out
         self._starved = False  # something may be due, but no slot was free
         self.watched: Callable[[], None] | None = None  # look for ends that others wrote
@@ -138,20 +139,29 @@ class Background:
             changed = self.worker.log.changed()
             self._dirty |= changed != self._seen or self._rounds % FULL_ROUND == 0
             self._dirty |= self.worker.log.any_death()
-            self._dirty |= self._lapse is not None and clock.now_us() >= self._lapse
+            self._dirty |= self._has_lapsed()
             self._seen = changed
-        is_due = self._due is not None and clock.now_us() >= self._due
+        is_due = self._is_due()
         if hints or is_due or self._dirty:
             self._dirty = False
+            self._more |= bool(hints) or self._has_lapsed()
             if is_round or is_due:
-                self.worker.sweep(driver)
+                self._more |= self.worker.sweep(driver)
                 self._refresh_owned()
             if is_round:
                 self._lapse = self.worker.next_lapse()
-            self._claim()
             self._set_alarm(trigger_due)
+            if self._more or self._is_due():
+                self._claim()
+                self._set_alarm(trigger_due)
         if is_round and self.watched is not None:
             self.watched()
+
+    def _is_due(self) -> bool:
+        return self._due is not None and clock.now_us() >= self._due
+
+    def _has_lapsed(self) -> bool:
+        return self._lapse is not None and clock.now_us() >= self._lapse
 
     def _claim(self) -> None:
         """Take turns on held runs whose time has come, and claim others while slots are free."""
@@ -162,8 +172,9 @@ class Background:
                 self._turn(hold)
         room = self.driver.crew.free
         self._starved = not room
-        if room and self.worker.claim(self.driver, room) >= room:
-            self._dirty = True  # there may be more
+        if room:
+            self._more = self.worker.claim(self.driver, room) >= room
+            self._dirty |= self._more
 
     def _set_alarm(self, trigger_due: int | None) -> None:
         """Note when something is next due; nothing, if no slot is free: a freed one pokes."""

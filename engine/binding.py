@@ -22,7 +22,7 @@ ASKED: frozenset[Handed] = frozenset(
 )  # when, guards and delays decide, they do no work
 WORKING: frozenset[Handed] = frozenset({"context", "client", "async_client"})
 ANSWERING: frozenset[Handed] = WORKING | {"failure"}
-_LONGEST = 1 << 58  # microseconds: 9,000 years, past the last date that Python knows
+_LONGEST = 1_000_000 * 86_400 * clock.SECOND  # 2,737 years: a calendar ends with year 9999
 _LATER = {
     "connection": "the log's own transaction is for steps of a later version",
     "session": "the log's own transaction is for steps of a later version",

@@ -65,7 +65,9 @@ class _Exit(Exception):
 async def _contained(coroutine: Any) -> Any:
     try:
         return await coroutine
-    except (SystemExit, KeyboardInterrupt) as error:
+    except (Exception, asyncio.CancelledError):
+        raise
+    except BaseException as error:  # noqa: BLE001 - GeneratorExit too
         raise _Exit(error) from None
 
 

@@ -86,11 +86,17 @@ class Questions:
 def _due(answer: Any, name: str) -> int:
     """Give the moment that a delay function meant, in microseconds."""
     if isinstance(answer, timedelta):
-        return clock.now_us() + answer // timedelta(microseconds=1)
-    if isinstance(answer, datetime):
-        return clock.to_us(answer)
-    if isinstance(answer, int | float) and not isinstance(answer, bool):
-        return clock.now_us() + int(answer * clock.SECOND)
-    raise ValueRefused(
-        f"the delay of {name!r} gave {answer!r}; give a timedelta, seconds or an aware datetime"
-    )
+        due = clock.now_us() + answer // timedelta(microseconds=1)
+    elif isinstance(answer, datetime):
+        due = clock.to_us(answer)
+    elif isinstance(answer, int | float) and not isinstance(answer, bool):
+        due = clock.now_us() + int(answer * clock.SECOND)
+    else:
+        raise ValueRefused(
+            f"the delay of {name!r} gave {answer!r}; give a timedelta, seconds or an aware datetime"
+        )
+    if due > clock.LAST:
+        raise ValueRefused(
+            f"the delay of {name!r} gave {answer!r}: that is after the year 9999"
+        )
+    return due

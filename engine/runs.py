@@ -1,6 +1,7 @@
 """A run as its owner holds it: `engine.start(...)` gives one, `engine.get(id)` finds it again."""
 
 import asyncio
+import contextlib
 from collections.abc import Generator
 from datetime import datetime
 from typing import Any
@@ -140,8 +141,9 @@ class Run:
                 if hold is not None and self._engine.is_open:
                     await done.wait()
                     hold = ended.hold
-                elif hold is not None:
-                    hold = await loop.run_in_executor(None, self.wait)
+                elif hold is not None:  # in slices: a thread that waits cannot be cancelled
+                    with contextlib.suppress(ResultTimeout):
+                        hold = await loop.run_in_executor(None, self.wait, POLL[1])
                 if hold is None:
                     hold = await loop.run_in_executor(None, self._hold)
         return result_of(self._engine, hold)

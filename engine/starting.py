@@ -53,9 +53,10 @@ class Starting:
         if name not in known:
             self._engine.add(wanted)
             self._engine.repository.add(wanted)
-        elif known[name] is not wanted and known[name].hash != wanted.hash:
+        elif known[name] is not wanted:
             raise DefinitionError(
-                f"this engine knows another workflow called {name!r}; names must differ"
+                f"this engine knows another workflow called {name!r}; hand that one over, or its"
+                " name"
             )
         return known[name]
 

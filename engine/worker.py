@@ -128,6 +128,8 @@ class Worker:
         return len(claims)
 
     def _claims(self, limit: int) -> list[Claim]:
+        if self._entered and self._until <= clock.now_us():
+            self.renew()  # it slept: what it takes now must not be anybody's at once
         return self.log.claim(
             self.id, kind="run", now=clock.now_us(), limit=limit,
             offers=[w.hash for w in self.workflows.values()], names=list(self.workflows),
@@ -208,8 +210,10 @@ class Worker:
             self.log.release(run_id, head.tip, due=clock.now_us())
 
     def next_lapse(self) -> int | None:
-        """Give when the earliest lease of another living worker runs out, unless renewed."""
-        leases = [row.until for row in self.log.workers() if row.id != self.id and not row.dead]
+        """Give when the next lease of another worker runs out, unless renewed."""
+        now = clock.now_us()
+        others = [row for row in self.log.workers() if row.id != self.id and not row.dead]
+        leases = [row.until for row in others if row.until > now]
         return min(leases) if leases else None
 
     def sweep(self, driver: Driver) -> bool:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 UTC = datetime.UTC
 SECOND = 1_000_000  # in microseconds, the unit of every recorded time
+LAST = 253_402_300_799_999_999  # the last microsecond that a datetime can name, in year 9999
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"

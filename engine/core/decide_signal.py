@@ -149,7 +149,7 @@ def _tell_machine(
     if known and (
         busy or (edges and edges[0].conditions + edges[0].unless) or (deferred and not edges)
     ):
-        return [Fact("signal.received", command.name, "received", "received", data)]
+        return [Fact("signal.received", command.name, place, place, data)]
     if not edges:
         reason = f"state {place!r} does not take it" + (
             "" if known else _near(plan, command.name)

@@ -299,7 +299,7 @@ def test_invalid_triggers_may_be_ignored() -> None:
 def test_where_a_guard_must_be_asked_the_signal_is_kept_for_a_worker() -> None:
     """It is recorded; then the guard's yes takes the first edge, its no the second."""
     bench = reviewing(few_drafts=True)
-    bench.when(c.TellSignal("revise")).then("signal.received revise received>received")
+    bench.when(c.TellSignal("revise")).then("signal.received revise review>review")
     bench.goes_on().then(
         "timer.cancelled review pending>cancelled",
         "machine.moved revise review>draft",
@@ -308,7 +308,7 @@ def test_where_a_guard_must_be_asked_the_signal_is_kept_for_a_worker() -> None:
     assert (bench.run.visits["draft"], bench.run.steps["draft"].visit) == (2, 2)
     bench = reviewing(few_drafts=False)
     bench.does(c.TellSignal("revise")).then(
-        "signal.received revise received>received",
+        "signal.received revise review>review",
         "timer.cancelled review pending>cancelled",
         "machine.moved revise review>rejected",
         FAILED,
@@ -319,7 +319,7 @@ def test_behind_an_unanswered_signal_the_next_waits_its_turn() -> None:
     """Answered in order: after the first has moved the run, the second is refused."""
     bench = reviewing(few_drafts=True)
     bench.when(c.TellSignal("revise")).when(c.TellSignal("approve"))
-    bench.then("signal.received approve received>received")
+    bench.then("signal.received approve review>review")
     bench.goes_on()
     assert bench.run.place == "draft"
     assert "signal.refused approve draft>draft" in [
@@ -330,7 +330,7 @@ def test_behind_an_unanswered_signal_the_next_waits_its_turn() -> None:
 def test_a_guard_that_raises_fails_the_run_and_retry_asks_again() -> None:
     """The failure names the guard; the signal is still there to be answered."""
     bench = reviewing(few_drafts=BOOM)
-    bench.does(c.TellSignal("revise")).then("signal.received revise received>received", FAILED)
+    bench.does(c.TellSignal("revise")).then("signal.received revise review>review", FAILED)
     assert "few_drafts" in bench.facts[-1].data.error.message
     bench.guards = {"few_drafts": True}
     bench.does(c.RetryRun())
@@ -371,7 +371,7 @@ def test_a_signal_that_leaves_a_state_in_flight_wins() -> None:
 def test_a_deferred_signal_waits_for_a_state_that_takes_it() -> None:
     """It is recorded, holds nobody up, and is answered on entry of the state."""
     bench = Bench(two_states(defer=("end",))).starts()
-    bench.does(c.TellSignal("end")).then("signal.received end received>received")
+    bench.does(c.TellSignal("end")).then("signal.received end work>work")
     assert (bench.run.inbox, bench.run.deferred) == ({}, {bench.run.version: "end"})
     bench.does(c.TellSignal("go")).then(
         "timer.cancelled work pending>cancelled",
