@@ -195,6 +195,7 @@ class Try:
             row = msgspec.structs.replace(row, due=self.now)
         if not self.events and not inbox and hold.is_owned == owns and hold.tip.version:
             hold.woken = hold.woken and self.hungry
+            self._tell()  # what others appended may ask attempts to stop
             return
         new = not hold.tip.version
         run = hold.run

@@ -9,7 +9,7 @@ from typing import Any
 from engine import values
 from engine.core.events import DECODERS, ErrorDoc, RunEnded
 from engine.core.run import ENDED, display_status
-from engine.errors import ResultTimeout, RunCancelled, RunFailed
+from engine.errors import ResultTimeout, RunCancelled, RunFailed, ValueRefused
 from engine.host import Host
 from engine.repository import Hold
 from eventstore import clock
@@ -176,7 +176,12 @@ def _value(engine: Host, hold: Hold, name: str, version: int | None) -> Any:
     workflow = engine.workflows.get(hold.run.workflow)
     work = workflow.code.works.get(name) if workflow is not None else None
     declared = work.returns if work is not None else Any
-    return values.decode(raw, declared, f"result of run {hold.run.id}")
+    try:
+        return values.decode(raw, declared, f"result of run {hold.run.id}")
+    except (
+        ValueRefused
+    ):  # the step gave another type than it declared; it is recorded, and given
+        return values.decode(raw)
 
 
 def failure_of(engine: Host, hold: Hold) -> RunFailed:

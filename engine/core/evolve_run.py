@@ -43,8 +43,8 @@ def run_ended(
         run.failure = run.failure or version
         run.failing = run.failing or data.step or ""
         if run.error is None:
-            reason = data.reason or f"the machine ended in state {run.place!r}"
-            run.error = shorten(data.error) if data.error else ErrorDoc("RunFailed", reason)
+            ended = ErrorDoc("FailedState", f"the machine ended in state {run.place!r}")
+            run.error = shorten(data.error) if data.error else ended
 
 
 def run_steered(
