@@ -7,11 +7,12 @@ from typing import Any
 from engine import http, values
 from engine.calls import Bound, Call
 from engine.context import Context
-from engine.core.events import DECODERS, StepFailed
+from engine.core.events import StepFailed
 from engine.core.run import Run, idempotency_key
 from engine.errors import CircuitOpenError, PlayheadError, ValueRefused
 from engine.flights import Flight
 from engine.outcome import Failure, Outcome
+from engine.records import told
 from engine.repository import Hold, Repository
 from eventstore import clock
 from eventstore.errors import LogError
@@ -119,7 +120,7 @@ class Arguments:
         if step is None or not step.failed:
             return _unfailed(name, hold)
         event = self._repository.log.read_version(hold.run.id, [step.failed])[step.failed]
-        data: StepFailed = DECODERS[event.type](event.data)
+        data: StepFailed = told(event)
         error = data.error
         return Failure(
             step=name, attempts=data.attempt - step.base, type=error.type, message=error.message,

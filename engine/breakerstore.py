@@ -14,7 +14,8 @@ from engine.circuit import fold
 from engine.core import breaker as core
 from engine.core.breaker import PREFIX, BreakerState
 from engine.core.define import BreakerSpec
-from engine.core.events import DECODERS, Fact
+from engine.core.events import Fact
+from engine.records import told
 from eventstore import clock
 from eventstore.errors import StreamUnknown, WrongExpectedVersion
 from eventstore.event import NEW, NewEvent, Tip
@@ -52,8 +53,8 @@ class BreakerStore:
             return BreakerState(name), NEW
         state = copy_of(before)
         for event in events:
-            told = DECODERS[event.type](event.data)
-            core.evolve(state, event.version, event.type, event.source, event.dest, told)
+            data = told(event)
+            core.evolve(state, event.version, event.type, event.source, event.dest, data)
         self.appended(name, head.tip, state)
         return state, head.tip
 

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from engine.core.events import DECODERS, RunStarted
+from engine.core.events import RunStarted
+from engine.records import told
 from eventstore import clock
 from eventstore.event import Event
 from eventstore.store import Head
@@ -160,11 +161,11 @@ def run_row(head: Head, first: Event, blobs: Blobs | None = None) -> RunRow:
 
 def inputs_of(first: Event, blobs: Blobs | None = None) -> dict[str, Any]:
     """Give a run's inputs by name, decoded from JSON; {} if it has none."""
-    told: RunStarted = DECODERS["run.started"](first.data)
-    if told.inputs_blob is not None:
-        content = (_nowhere if blobs is None else blobs.blob)(told.inputs_blob)
-    elif isinstance(told.inputs, msgspec.Raw):
-        content = bytes(told.inputs)
+    data: RunStarted = told(first)
+    if data.inputs_blob is not None:
+        content = (_nowhere if blobs is None else blobs.blob)(data.inputs_blob)
+    elif isinstance(data.inputs, msgspec.Raw):
+        content = bytes(data.inputs)
     else:
         return {}
     inputs: dict[str, Any] = msgspec.json.decode(content) or {}

@@ -15,6 +15,7 @@ from engine.core.evolve import evolve
 from engine.core.plan import Plan
 from engine.core.run import Run
 from engine.history import Blobs, HistoryEvent, history_event
+from engine.records import text_of
 from engine.runview import RunView, Tape
 from eventstore import clock
 from eventstore.event import Event
@@ -178,7 +179,7 @@ class Playhead:
                 raise ValueError(f"run {self.run_id} does not begin with run.started")
             evolve(
                 run, plan, event.version, event.type, event.subject, event.source, event.dest,
-                event.data, event.at,
+                text_of(event), event.at,
             )  # fmt: skip
             self._mark(run, fine)
         return run

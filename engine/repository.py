@@ -21,6 +21,7 @@ from engine.core.evolve import evolve
 from engine.core.plan import Plan
 from engine.core.run import Run, display_status, next_due
 from engine.errors import RunUnknown, StorageError
+from engine.records import text_of, told
 from eventstore import Event, Head, Log, NewEvent, Row, Tip, clock
 from eventstore.errors import StreamUnknown
 
@@ -155,12 +156,12 @@ class Repository:
         plan = self.plan(run.definition) if run.definition else None
         for event in events:
             if event.type in ("run.started", "run.redefined"):
-                plan = self.plan(DECODERS[event.type](event.data).definition)
+                plan = self.plan(told(event).definition)
             if plan is None:
                 raise StorageError(f"run {run.id} does not begin with run.started")
             evolve(
                 run, plan, event.version, event.type, event.subject, event.source, event.dest,
-                event.data, event.at,
+                text_of(event), event.at,
             )  # fmt: skip
         if plan is None:
             raise RunUnknown(run.id)
@@ -205,7 +206,7 @@ class Repository:
 
     def value_in(self, event: Event | NewEvent) -> bytes:
         """Give the raw JSON of the value in an event: output, payload or due time."""
-        data = DECODERS[event.type](event.data)
+        data = told(event) if isinstance(event, Event) else DECODERS[event.type](event.data)
         if isinstance(data, StepSucceeded):
             raw, blob = data.output, data.output_blob
         elif isinstance(data, SignalTold | MachineMoved):
@@ -224,7 +225,7 @@ class Repository:
         """Give the run's inputs as raw JSON by name."""
         if hold.inputs is None:
             event = self.log.read_version(hold.run.id, [1])[1]
-            data = DECODERS["run.started"](event.data)
+            data = told(event)
             raw = self.log.blob(data.inputs_blob) if data.inputs_blob else bytes(data.inputs)
             hold.inputs = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
         return hold.inputs

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from engine import values
-from engine.core.events import DECODERS, ErrorDoc, RunEnded
+from engine.core.events import ErrorDoc, RunEnded
 from engine.core.run import ENDED, display_status
 from engine.errors import ResultTimeout, RunCancelled, RunFailed, ValueRefused
 from engine.host import Host
+from engine.records import told
 from engine.repository import Hold
 from eventstore import clock
 
@@ -198,12 +199,12 @@ def _recorded(engine: Host, hold: Hold) -> tuple[str | None, int, ErrorDoc]:
     event = engine.log.read_version(run.id, [run.failure]).get(run.failure)
     if event is not None and event.type == "step.failed":
         step = run.step(event.subject)
-        doc: ErrorDoc = DECODERS[event.type](event.data).error
+        doc: ErrorDoc = told(event).error
         return event.subject, step.attempt - step.base, doc
     if event is not None and event.type == "signal.timed_out":
         return event.subject, 0, ErrorDoc("SignalTimeout", f"no {event.subject!r} came in time")
     if event is not None:
-        data: RunEnded = DECODERS[event.type](event.data)
+        data: RunEnded = told(event)
         if data.error is not None:
             return data.step, data.attempts, data.error
     if run.place is not None:

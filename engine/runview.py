@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from engine.core.define import Param
-from engine.core.events import DECODERS, ErrorDoc
+from engine.core.events import ErrorDoc
 from engine.core.plan import Plan
 from engine.core.run import Run, StepState, display_status
+from engine.records import told
 from eventstore import clock
 from eventstore.event import Event
 
@@ -27,7 +28,7 @@ class Tape:
     def told(self, version: int) -> Any:
         """Give the decoded data of an event."""
         event = self.events[version - 1]
-        return DECODERS[event.type](event.data)
+        return told(event)
 
     def value(self, version: int, field: str) -> Any:
         """Give a user's value of an event, decoded from JSON; None if it carries none."""
