@@ -347,7 +347,7 @@ class Engine:
     def hurry(self) -> None:
         """Let a `close` that waits for steps in flight wait no longer."""
         if self._closing is not None:
-            self._closing.hurry.set()
+            self._closing.hurry = True
 
     def serve(self) -> int:
         """Work until SIGTERM or SIGINT, then drain softly; a second signal stops at once.

@@ -35,7 +35,7 @@ class Background:
         self.poll = poll  # the triggers; gives when they are next due
         self.grace = grace
         self._stop = threading.Event()
-        self.hurry = threading.Event()  # set: leave without waiting for what is in flight
+        self.hurry = False  # leave without waiting for what is in flight; a signal sets it
         self._listener: Listener | None = None
         self._threads: list[threading.Thread] = []
         self._loop: LoopThread | None = None
@@ -255,7 +255,7 @@ class Background:
         for thread in self._threads[:1]:
             thread.join()
         until = clock.real_seconds() + grace
-        while self._flights() and clock.real_seconds() < until and not self.hurry.is_set():
+        while self._flights() and clock.real_seconds() < until and not self.hurry:
             clock.real_sleep(0.005)
         stuck = [f"step {f.step!r} of run {f.hold.run.id}" for f in self._flights()]
         for hold in list(self.driver.holds.values()):

@@ -1,7 +1,15 @@
-"""Serve until told to stop: SIGTERM and SIGINT drain softly, a second one stops at once."""
+"""Serve until told to stop: SIGTERM and SIGINT drain softly, a second one stops at once.
 
+Law of this file: a signal handler takes no lock. It runs in the main thread in the middle of
+whatever that thread does; an `Event` that the thread is just waiting on would lock it for ever.
+"""
+
+import os
+import select
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from engine.errors import PlayheadError
@@ -9,6 +17,19 @@ from engine.host import Host
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DRAINED, STOPPED = 0, 130  # exit codes
+
+
+class _Asked:
+    """How often somebody asked to stop."""
+
+    def __init__(self, engine: Host) -> None:
+        self._engine = engine
+        self.times = 0
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        self.times += 1
+        if self.times > 1:
+            self._engine.hurry()
 
 
 def serve(engine: Host) -> int:
@@ -22,21 +43,33 @@ def serve(engine: Host) -> int:
             "serve() waits for signals, which come to the main thread only;"
             " in another thread use `with engine:`"
         )
-    stop = threading.Event()
-    hard = threading.Event()
+    asked = _Asked(engine)
+    with _bell() as bell, _handled(asked), engine:
+        while not asked.times:
+            select.select([bell], [], [], 1.0)
+    return STOPPED if asked.times > 1 else DRAINED
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            hard.set()
-            engine.hurry()
-        stop.set()
 
-    before = {number: signal.signal(number, on_signal) for number in SIGNALS}
+@contextmanager
+def _bell() -> Iterator[int]:
+    """Give a descriptor that becomes readable when a signal comes."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     try:
-        with engine:
-            while not stop.wait(0.5):
-                pass
+        yield reading
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reading)
+        os.close(writing)
+
+
+@contextmanager
+def _handled(asked: _Asked) -> Iterator[None]:
+    """Handle the signals with `asked`, and as before afterwards."""
+    before = {number: signal.signal(number, asked) for number in SIGNALS}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return STOPPED if hard.is_set() else DRAINED

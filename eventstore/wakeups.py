@@ -77,7 +77,11 @@ class Ear:
         self._socket: socket.socket | None = None
         if path is not None:
             with contextlib.suppress(OSError):
-                self._socket = _bind(path)
+                try:
+                    self._socket = _bind(path)
+                except FileNotFoundError:  # the last who listened took the folder away just now
+                    path.parent.mkdir(mode=0o700, exist_ok=True)
+                    self._socket = _bind(path)
 
     def wait(self, timeout: float) -> frozenset[str]:
         """Wait up to `timeout` real seconds for a hint or a poke; give the ids hinted at."""
@@ -120,6 +124,8 @@ class Ear:
             self.let_go()
         if self._path is not None and self._socket is not None:
             self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # others still listen there
+                self._path.parent.rmdir()
 
     def let_go(self) -> None:
         """Close the descriptors and no more; what a forked child does with its parent's ears."""
