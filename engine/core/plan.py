@@ -5,7 +5,7 @@ from engine.core.define import Definition, Edge, Node, State, hash_of
 _NO_NODES: tuple[str, ...] = ()
 
 
-def upstreams(node: Node, inputs: frozenset[str] = frozenset()) -> tuple[str, ...]:
+def upstreams(node: Node) -> tuple[str, ...]:
     """Give the nodes that a node waits for, each once, in order of naming. *Pure.*"""
     named = [p.name for p in node.params if p.kind == "node"]
     named += [p.name for p in node.when or () if p.kind == "node"]
@@ -14,7 +14,7 @@ def upstreams(node: Node, inputs: frozenset[str] = frozenset()) -> tuple[str, ..
         named += [p.name for p in node.delay.params if p.kind == "node"]
     if node.fallback:
         named += [p.name for p in node.fallback if p.kind == "node"]
-    return tuple(dict.fromkeys(n for n in named if n not in inputs))
+    return tuple(dict.fromkeys(named))
 
 
 class Plan:

@@ -59,7 +59,6 @@ class Run(msgspec.Struct):
     paused_at: int | None = None
     paused_total: int = 0
     begun: bool = False
-    before_pause: str = "running"
     branch: int = 0
 
     steps: dict[str, StepState] = {}
