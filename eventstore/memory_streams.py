@@ -148,6 +148,36 @@ class MemoryStreams:
         with self._lock:
             return self._all[max(0, after) : max(0, after) + limit]
 
+    def read_types(
+        self, types: Collection[str], *, name: str, after: int, upto: int, limit: int
+    ) -> list[Event]:
+        """Give events of these types in streams of a name, in order of position."""
+        with self._lock:
+            found = (
+                event
+                for event in self._all[max(0, after) : max(0, upto)]
+                if event.type in types and self._heads[event.stream].name == name
+            )
+            return list(itertools.islice(found, limit))
+
+    def last_position(self, *, before: int | None = None) -> int:
+        """Give the position of the newest event; with `before`, of the newest before a time."""
+        with self._lock:
+            found = (e for e in reversed(self._all) if before is None or e.at < before)
+            last = next(found, None)
+            return 0 if last is None else last.position
+
+    def find_all(self, source: str, keys: Collection[str]) -> dict[str, str]:
+        """Give the keys among these that count, each with its stream."""
+        with self._lock:
+            known = ((key, self._inbox.get((source, key))) for key in keys)
+            return {key: stream for key, stream in known if stream is not None}
+
+    def statuses(self, streams: Collection[str]) -> dict[str, str]:
+        """Give the status of each stream that there is."""
+        with self._lock:
+            return {s: self._heads[s].status for s in streams if s in self._heads}
+
     def find(self, source: str, key: str) -> str | None:
         """Give the stream that an inbox key counts for, or None."""
         return self._inbox.get((source, key))

@@ -69,6 +69,27 @@ class Reading:
         """Give events of the whole log in order of position."""
         return list(starmap(Event, self._database.query(sql.READ_ALL, (after, limit))))
 
+    def read_types(
+        self, types: Collection[str], name: str, after: int, upto: int, limit: int
+    ) -> list[Event]:
+        """Give events of these types in streams of a name."""
+        bound = (after, upto, array(types), name, limit)
+        return list(starmap(Event, self._database.query(sql.READ_TYPES, bound)))
+
+    def last_position(self, before: int | None) -> int:
+        """Give the position of the newest event, or of the newest recorded before a time."""
+        query = (sql.LAST, ()) if before is None else (sql.LAST_BEFORE, (before,))
+        rows = self._database.query(*query)
+        return rows[0][0] if rows else 0
+
+    def find_all(self, source: str, keys: Collection[str]) -> dict[str, str]:
+        """Give the keys among these that count, each with its stream."""
+        return dict(self._database.query(sql.FIND_KEYS, (source, array(keys))))
+
+    def statuses(self, streams: Collection[str]) -> dict[str, str]:
+        """Give the status of each stream that there is."""
+        return dict(self._database.query(sql.STATUSES, (array(streams),)))
+
     def find(self, source: str, key: str) -> str | None:
         """Give the stream that an inbox key counts for, or None."""
         rows = self._database.query(sql.FIND_KEY, (source, key))

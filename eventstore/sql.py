@@ -67,6 +67,24 @@ class SqlLog:
         """Give events of the whole log in order of position, after a position."""
         return self._reading.read_all(after, limit)
 
+    def read_types(
+        self, types: Collection[str], *, name: str, after: int, upto: int, limit: int
+    ) -> list[Event]:
+        """Give events of these types in streams of a name, in order of position."""
+        return self._reading.read_types(types, name, after, upto, limit)
+
+    def last_position(self, *, before: int | None = None) -> int:
+        """Give the position of the newest event; with `before`, of the newest before a time."""
+        return self._reading.last_position(before)
+
+    def find_all(self, source: str, keys: Collection[str]) -> dict[str, str]:
+        """Give the keys among these that count, each with its stream."""
+        return self._reading.find_all(source, keys)
+
+    def statuses(self, streams: Collection[str]) -> dict[str, str]:
+        """Give the status of each stream that there is."""
+        return self._reading.statuses(streams)
+
     def find(self, source: str, key: str) -> str | None:
         """Give the stream that an inbox key counts for, or None."""
         return self._reading.find(source, key)

@@ -54,6 +54,16 @@ TIP_AT = "SELECT version, epoch, hash FROM event WHERE stream = ? AND version = 
 HEAD_OF = HEAD + " WHERE id = ?"
 READ = EVENT + " WHERE stream = ? AND version > ? AND version <= ? ORDER BY version"
 READ_ALL = EVENT + " WHERE position > ? ORDER BY position LIMIT ?"
+READ_TYPES = (
+    EVENT + " WHERE position > ? AND position <= ? AND type IN (SELECT value FROM json_each(?))"
+    " AND (SELECT name FROM stream WHERE id = event.stream) = ? ORDER BY position LIMIT ?"
+)
+LAST = "SELECT position FROM event ORDER BY position DESC LIMIT 1"
+LAST_BEFORE = "SELECT position FROM event WHERE at < ? ORDER BY position DESC LIMIT 1"
+FIND_KEYS = (
+    "SELECT key, stream FROM inbox WHERE source = ? AND key IN (SELECT value FROM json_each(?))"
+)
+STATUSES = "SELECT id, status FROM stream WHERE id IN (SELECT value FROM json_each(?))"
 READ_VERSIONS = (
     EVENT + " WHERE stream = ? AND version IN (SELECT value FROM json_each(?)) ORDER BY version"
 )

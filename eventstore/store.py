@@ -180,8 +180,25 @@ class Log(Protocol):
     def read_all(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
         """Give events of the whole log in order of position, after a position."""
 
+    def read_types(
+        self, types: Collection[str], *, name: str, after: int, upto: int, limit: int
+    ) -> list[Event]:
+        """Give events of these types in streams of a name: positions in (after, upto], in order."""
+
+    def last_position(self, *, before: int | None = None) -> int:
+        """Give the position of the newest event; with `before`, of the newest recorded earlier.
+
+        0: there is none.
+        """
+
     def find(self, source: str, key: str) -> str | None:
         """Give the stream that an inbox key counts for, or None."""
+
+    def find_all(self, source: str, keys: Collection[str]) -> dict[str, str]:
+        """Give the keys among these that count, each with its stream."""
+
+    def statuses(self, streams: Collection[str]) -> dict[str, str]:
+        """Give the status of each stream that there is."""
 
     def heads(
         self,

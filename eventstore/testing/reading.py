@@ -4,7 +4,7 @@
 import pytest
 
 from eventstore.errors import StreamUnknown
-from eventstore.store import Headline, Log
+from eventstore.store import Headline, InboxKey, Log
 from eventstore.testing.facts import birth, fact, step
 
 
@@ -56,6 +56,46 @@ class ReadContract:
         assert [(e.stream, e.version) for e in events] == [("a", 1), ("b", 1), ("a", 2)]
         page = log.read_all(after=events[0].position, limit=1)
         assert [(e.stream, e.version) for e in page] == [("b", 1)]
+
+    def test_events_of_some_types(self, log: Log) -> None:
+        """`read_types` gives those of a name's streams between two positions, in order."""
+        line = Headline("orders")
+        birth(log, "a", headline=line, events=tuple(fact(type=t) for t in "xyz"))
+        birth(log, "b", headline=Headline("other"), events=tuple(fact(type=t) for t in "xy"))
+        birth(log, "c", headline=line, events=tuple(fact(type=t) for t in "yx"))
+        last = log.last_position()
+
+        def read(*types: str, after: int = 0, upto: int = last, limit: int = 9) -> list[str]:
+            events = log.read_types(types, name="orders", after=after, upto=upto, limit=limit)
+            return [f"{event.stream}{event.version}" for event in events]
+
+        assert read("x", "y") == ["a1", "a2", "c1", "c2"]
+        assert read("x") == ["a1", "c2"]
+        assert read("x", "y", limit=2) == ["a1", "a2"]
+        first = log.read("a")[0].position
+        assert read("x", "y", after=first) == ["a2", "c1", "c2"]
+        assert read("x", "y", upto=first) == ["a1"]
+        assert read("x", after=last) == read("none") == read() == []
+
+    def test_the_last_position(self, log: Log) -> None:
+        """It is the newest event's; `before` asks for the newest of an earlier time."""
+        assert log.last_position() == log.last_position(before=99) == 0
+        birth(log, "a", events=(fact(at=10), fact(at=20)))
+        birth(log, "b", events=(fact(at=30),))
+        positions = [event.position for event in log.read_all()]
+        assert log.last_position() == positions[2]
+        assert log.last_position(before=30) == positions[1]
+        assert log.last_position(before=11) == positions[0]
+        assert log.last_position(before=10) == 0
+
+    def test_many_keys_and_many_statuses_at_once(self, log: Log) -> None:
+        """Those that there are come back, the others are left out."""
+        birth(log, "s", status="waiting", inbox=(InboxKey("door", "k", "s"),))
+        birth(log, "t", status="failed", inbox=(InboxKey("door", "l", "t"),))
+        assert log.find_all("door", ["k", "l", "m"]) == {"k": "s", "l": "t"}
+        assert log.find_all("other", ["k"]) == log.find_all("door", []) == {}
+        assert log.statuses(["s", "t", "u"]) == {"s": "waiting", "t": "failed"}
+        assert log.statuses([]) == {}
 
     def test_a_head_tells_all(self, log: Log) -> None:
         """A row gives back what birth and last append put into it."""

@@ -149,6 +149,8 @@ class Twins(RuleBasedStateMachine):
             self.both(lambda log: [log.owned(name) for name in ("w1", "w2", "w3")])
             self.both(lambda log: [log.waiting(name, limit=9) for name in ("x", "y")])
             self.both(lambda log: [(e.stream, e.version, e.hash) for e in log.read_all()])
+            self.both(lambda log: log.statuses(("a", "b", "c", "d", "e")))
+            self.both(lambda log: [log.last_position(before=at) for at in (0, 10, 99)])
             assert list(self.logs[1].verify()) == []
 
     def teardown(self):
