@@ -17,12 +17,13 @@ import msgspec
 
 from engine import asked, history, values
 from engine.background import Background
+from engine.behind import Behind
 from engine.breakers import BreakerStore, CircuitBreaker, SharedBreaker
 from engine.core import commands as c
 from engine.core.breaker import PREFIX
 from engine.core.events import IllegalEvent
 from engine.core.run import STATUSES, next_due
-from engine.doorways import Doorways, known_triggers
+from engine.doorways import Doorways, check_place, known_triggers
 from engine.driver import Driver
 from engine.errors import (
     DefinitionError,
@@ -79,6 +80,7 @@ class Engine:
         self.triggers = known_triggers(listed, self.workflows)
         with self._storage():
             self.log = open_log(url)
+        check_place(self.triggers, self.log.path)
         self._build()
 
     def add(self, workflow: Any) -> None:
@@ -118,7 +120,9 @@ class Engine:
         )  # fmt: skip
         self.starting = Starting(self)
         self._steering = Steering(self)
-        self.doorways = Doorways(self.triggers, self.starting)
+        behind = Behind(self, self.starting, self._steering)
+        behind.on_poke = self._wake_trigger
+        self.doorways = Doorways(self.triggers, behind)
         self._background: Background | None = None
         self._closing: Background | None = None
         self._idle_lock = threading.Lock()
@@ -398,6 +402,12 @@ class Engine:
             if due is not None:
                 self._background.expect(due)
         self.listening.appended(hold, events)
+        if hold.run.is_ended and self.doorways.heard_end(hold.run.workflow):
+            self.poke()
+
+    def _wake_trigger(self, name: str) -> None:
+        self.doorways.wake(name)
+        self.poke()
 
     def live_driver(self) -> Driver | None:
         """Give the driver of the background worker, if the engine is open."""

@@ -1,41 +1,26 @@
-"""The door a trigger knocks at: a firing, its key and the start of its run are one append.
+"""The door a trigger knocks at: a firing, its key and what it causes are one append.
 
 Laws of this file: the inbox is asked before anything is prepared; what another process appended
 first is read and decided upon again; the revision armed last is the one that fires.
 """
 
-import datetime
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
+from engine.beside import FiringBeside
 from engine.core import trigger as core
-from engine.errors import PlayheadError
-from engine.triggering import Fired, Firing, Prepared, Starter, Trigger
-from eventstore import clock
-from eventstore.errors import KeyTaken, StreamUnknown, WrongExpectedVersion
-from eventstore.event import NEW, NewEvent, Tip
-from eventstore.store import Append, Headline, InboxKey, Row, Write
+from engine.errors import PlayheadError, SignalRefused
+from engine.gathered import Gathered
+from engine.liveruns import LiveRuns
+from engine.recorded import REASON, recorded
+from engine.triggering import Ending, Fired, Firing, Message, Starter, Trigger
+from engine.triggerstream import KIND, DoorShut, TriggerStream
+from engine.volley import Start, fire_all, slot_of
+from eventstore import InboxKey, clock
+from eventstore.errors import KeyTaken, WrongExpectedVersion
 
-KIND = "trigger"
-TRIES = 100  # appends lost to other processes before one firing is given up; each was another's
-CLOCKS = ("cron", "interval")  # their slots come in order and pass once
-REASON = 500  # characters of a reason that are kept
-
-Begun = tuple[Prepared, Tip]
-Decide = Callable[[core.TriggerState], core.Move | None]
-
-
-class DoorShut(PlayheadError):
-    """The trigger is paused, or another revision of it was armed since: nothing was started."""
-
-    def __init__(self, trigger: str, state: str) -> None:
-        self.trigger, self.state = trigger, state
-        super().__init__(
-            f"trigger {trigger!r} is {state}: it starts nothing; see `playhead triggers`"
-        )
+__all__ = ["KIND", "DoorShut", "TriggerDoor"]
 
 
 class TriggerDoor:
@@ -46,28 +31,113 @@ class TriggerDoor:
 
     def __init__(self, starter: Starter, trigger: Trigger) -> None:
         self._starter = starter
+        self._log = starter.log
         self._trigger = trigger
-        self.stream = core.PREFIX + trigger.name
         self._revision = trigger.revision()
         self._made = clock.now_us()
         self._lock = threading.RLock()
-        self._state = core.TriggerState()
-        self._tip = NEW
-        self._due: int | None = None
+        self._stream = TriggerStream(
+            starter.log, trigger.name, kind=trigger.kind, workflow=trigger.workflow
+        )
+        self.stream = self._stream.id
+        self._live = LiveRuns(starter.log, trigger.name, trigger.workflow)
+        self._stream.on_fired = self._live.add
+        self._gathered = Gathered()
         self._was_armed = False  # once a door; who arms later has the newer definition
+        self._seen = 0  # ends of runs up to this position were dealt with here
+        self._changed = -1  # what the log said then
+        self._has_heard = False
 
-    def state(self) -> core.TriggerState:
-        """Give the trigger as the log has it; arms it first. *Appends.*"""
+    # What the log says.
+
+    def state(self, known: Callable[[], Collection[str]] | None = None) -> core.TriggerState:
+        """Give the trigger as the log has it; arms it first. *Appends.*
+
+        Args:
+            known: asked when this revision is armed now: keys that count from the start, so that
+                they never start anything.
+        """
         with self._lock:
-            self._read()
-            if not self._was_armed and self._state.state != "paused":
-                since = min(max(self._made, self._state.watermark), clock.now_us())
-                self._write(lambda state: core.arm(state, self._revision, since))
+            self._stream.read()
+            if not self._was_armed and self._stream.state.state != "paused":
+                while not self._arm(known):
+                    self._stream.read()
                 self._was_armed = True
-            return self._state
+            return self._stream.state
+
+    def _arm(self, known: Callable[[], Collection[str]] | None) -> bool:
+        """Arm this revision if it is not; False if another process was first."""
+        move = core.arm(self._stream.state, self._revision, self._since())
+        if move is None:
+            return True
+        keys = set(known()) if known is not None else set()
+        keys -= self.found(keys).keys()
+        inbox = [InboxKey(self.stream, key, self.stream) for key in sorted(keys)]
+        try:
+            self._stream.append([move], due=self._stream.due, inbox=inbox)
+        except (WrongExpectedVersion, KeyTaken):
+            return False
+        return True
+
+    def _since(self) -> int:
+        """Give from where slots count: the making of the engine, if nothing was settled since."""
+        state = self._stream.state
+        watermark = state.watermark
+        if state.state == "failed" and state.revision == self._revision:
+            return watermark  # it goes on where it stood
+        if self._trigger.kind == "run":
+            return max(watermark, self._log.last_position(before=self._made))
+        return min(max(self._made, watermark), clock.now_us())
+
+    def find(self, source: str, key: str) -> str | None:
+        """Give the stream that an inbox key counts for, or None. *Reads the log.*"""
+        return self._log.find(source, key)
+
+    def found(self, keys: Collection[str]) -> dict[str, str]:
+        """Give the keys of this trigger that count already, each with its run. *Reads the log.*"""
+        return self._stream.found(keys)
+
+    def live(self) -> frozenset[str]:
+        """Give the runs that this trigger started and that have not ended. *Reads the log.*"""
+        with self._lock:
+            return self._live.now()
+
+    def statuses(self, runs: Collection[str]) -> dict[str, str]:
+        """Give the status of each run that there is. *Reads the log.*"""
+        return self._log.statuses(runs)
+
+    def endings(self, workflow: str, types: Collection[str], *, limit: int) -> list[Ending]:
+        """Give ends of a workflow's runs that have not fired here yet. *Reads the log.*
+
+        Args:
+            workflow: its name.
+            types: `run.succeeded`, `run.failed`, `run.cancelled`.
+            limit: so many at most; when all were dealt with, those behind them are given.
+        """
+        changed = self._log.changed()
+        if changed == self._changed and not self._has_heard:
+            return []  # nobody has written since nothing was found
+        self._has_heard = False
+        after = max(self.state().watermark, self._seen)
+        upto = self._log.last_position()
+        found = self._starter.endings(workflow, types, after=after, upto=upto, limit=limit)
+        if not found:
+            self._seen, self._changed = upto, changed
+        return found
+
+    def heard_end(self) -> None:
+        """Note that a run has ended here; from any thread."""
+        self._has_heard = True
+
+    # Firing.
 
     def fire(
-        self, firing: Firing, inputs: Mapping[str, Any], *, due: int | None = None
+        self,
+        firing: Firing,
+        inputs: Mapping[str, Any],
+        *,
+        due: int | None = None,
+        aside: bool = False,
     ) -> Fired:
         """Start one run for this firing, once for ever. *Appends.*
 
@@ -75,6 +145,7 @@ class TriggerDoor:
             firing: which slot, file or message; its key makes it count once.
             inputs: of the workflow that the trigger starts.
             due: when the trigger next needs to be looked at, microseconds.
+            aside: the firing is out of order: the watermark neither refuses it nor moves.
 
         Returns:
             The run; `duplicate` if it was started before ("" for a slot that was passed over).
@@ -83,187 +154,123 @@ class TriggerDoor:
             DoorShut: the trigger is paused, or another revision of it is the armed one.
             ValueRefused: the workflow does not take these inputs; nothing was appended.
         """
+        (fired,) = self._fire_all([(firing, inputs)], due, aside=aside)
+        if isinstance(fired, PlayheadError):
+            raise fired
+        return fired
+
+    def fire_many(
+        self, firings: Sequence[tuple[Firing, Mapping[str, Any]]], *, due: int | None = None
+    ) -> list[Fired | PlayheadError]:
+        """Start a run for each firing in one append. *Appends.*
+
+        Returns:
+            For each what became of it, or the error that refused its inputs.
+
+        Raises:
+            DoorShut: the trigger is paused, or another revision of it is the armed one.
+        """
+        return self._fire_all(firings, due)
+
+    def _fire_all(
+        self, firings: Sequence[Start], due: int | None, *, aside: bool = False
+    ) -> list[Fired | PlayheadError]:
         with self._lock:
             if not self._was_armed:
                 self.state()
-            run = self._starter.log.find(self.stream, firing.key)
+            results, begun = fire_all(
+                self._stream, self._starter, self._trigger, firings,
+                revision=self._revision, due=due, aside=aside,
+            )  # fmt: skip
+        if begun:  # without the lock: the engine may hold one of its own
+            self._starter.begun(begun)
+        return results
+
+    def tell(self, firing: Firing, message: Message, *, aside: bool = False) -> Fired:
+        """Send a signal for this firing, once for ever. *Appends.*
+
+        Raises:
+            DoorShut: the trigger is paused, or another revision of it is the armed one.
+            SignalRefused: the run does not take it; that is recorded, and the key counts.
+            RunUnknown, RunEnded, ValueRefused: nothing was written.
+        """
+        with self._lock:
+            if not self._was_armed:
+                self.state()
+            run = self._log.find(self.stream, firing.key)
             if run is not None:
                 return Fired(run, duplicate=True)
-            fired, begun = self._fire_first(firing, inputs, due)
-        if begun is not None:  # without the lock: the engine may hold one of its own
-            self._starter.begun(*begun)
-        return fired
-
-    def _fire_first(
-        self, firing: Firing, inputs: Mapping[str, Any], due: int | None
-    ) -> tuple[Fired, Begun | None]:
-        """Fire, again if another process appended to the trigger first."""
-        for _ in range(TRIES):
+            self._stream.check_open(self._revision)
+            slot = None if aside else slot_of(self._trigger, firing)
+            if slot is not None and slot <= self._stream.state.watermark:
+                return Fired("", duplicate=True)
+            beside = FiringBeside(self._stream, self._revision, firing, message, slot)
             try:
-                return self._fire(firing, inputs, due)
-            except WrongExpectedVersion:
-                self._read()
-        return self._fire(firing, inputs, due)
+                refusal = self._starter.tell(
+                    message, beside, key=f"{self._trigger.name}/{firing.key}",
+                    by=self._trigger.name, cause=beside.cause,
+                )  # fmt: skip
+            except KeyTaken as taken:
+                self._stream.read()
+                return Fired(taken.stream, duplicate=True)
+        if refusal is not None:
+            raise SignalRefused(message.run, message.name, refusal)
+        return Fired(message.run, duplicate=False)
 
-    def _fire(
-        self, firing: Firing, inputs: Mapping[str, Any], due: int | None
-    ) -> tuple[Fired, Begun | None]:
-        if not self._state.is_open(self._revision):
-            raise DoorShut(
-                self._trigger.name,
-                "replaced by a newer revision"
-                if self._state.state == "armed"
-                else self._state.state,
-            )
-        slot = firing.at if self._trigger.kind in CLOCKS else None
-        prepared = self._starter.prepare_start(
-            self._trigger.workflow,
-            inputs,
-            key=f"{self._trigger.name}/{firing.key}",
-            cause=f"{self.stream}@{self._tip.version + 1}",
-        )
-        move = core.fire(self._state, firing.key, _plain(firing.facts), prepared.run, slot)
-        if move is None:
-            return Fired("", duplicate=True), None
-        try:
-            tip = self._append(move, due=due, prepared=prepared, key=firing.key)
-        except KeyTaken as taken:
-            if taken.source != self.stream:  # somebody started a run with this very start key
-                move = msgspec.structs.replace(
-                    move, data=msgspec.structs.replace(move.data, run=taken.stream)
-                )
-                self._append(move, due=due, key=firing.key, run=taken.stream)
-            return Fired(taken.stream, duplicate=True), None
-        return Fired(prepared.run, duplicate=False), (prepared, tip)
+    def cancel(self, run: str, *, reason: str) -> None:
+        """Cancel a run, durably; an ended one is left alone. *Appends.*"""
+        self._starter.cancel(run, by=self._trigger.name, reason=reason)
 
-    def decline(self, firing: Firing, reason: str) -> None:
+    # What starts nothing.
+
+    def decline(self, firing: Firing, reason: str, *, repeats: bool = False) -> None:
         """Record that a firing starts nothing, once while it repeats. *Appends.*
 
         `firing.facts["count"]` says how many it stands for, else it is one.
         """
-        slot = firing.at if self._trigger.kind in CLOCKS else None
-        facts = _plain(firing.facts)
         with self._lock:
             if not self._was_armed:
                 self.state()
-            self._write(
-                lambda state: core.decline(state, firing.key, reason[:REASON], facts, slot)
-            )
+            if not repeats or self._gathered.is_news(firing, reason, clock.now_us()):
+                self._decline(firing, reason)
+
+    def _decline(self, firing: Firing, reason: str) -> None:
+        slot, facts = slot_of(self._trigger, firing), recorded(firing)
+        self._stream.write(
+            lambda state: core.decline(state, firing.key, reason[:REASON], facts, slot)
+        )
+
+    def flush(self, now: int, *, all_: bool = False) -> None:
+        """Say what has gathered of repeated declines, if its time has come. *Appends.*"""
+        with self._lock:
+            for firing, reason in self._gathered.due(now, all_=all_):
+                self._decline(firing, reason)
+
+    # Steering.
 
     def pause(self, *, by: str = "") -> bool:
         """Let nothing fire until resumed; False if it was not armed. *Appends.*"""
         with self._lock:
             self.state()
-            return self._write(lambda state: core.pause(state, by=by))
+            return self._stream.write(lambda state: core.pause(state, by=by))
 
     def resume(self, *, by: str = "") -> bool:
         """Go on after a pause, from now; False if it was not paused. *Appends.*"""
         with self._lock:
-            self._read()
-            now = clock.now_us()
-            resumed = self._write(lambda state: core.resume(state, now, by=by))
+            self._stream.read()
+            is_run = self._trigger.kind == "run"
+            since = self._log.last_position() if is_run else clock.now_us()
+            resumed = self._stream.write(lambda state: core.resume(state, since, by=by))
         self.wake()
         return resumed
 
+    def fail(self, reason: str) -> None:
+        """Record that the trigger could not look; it is armed again when it can. *Appends.*"""
+        with self._lock:
+            self._stream.read()
+            self._stream.write(lambda state: core.fail(state, reason[:REASON]))
+            self._was_armed = False
+
     def wake(self) -> None:
         """Ask for a poll soon; from any thread."""
-        self._starter.poke()
-
-    def _write(self, decide: Decide) -> bool:
-        """Decide and append, again if another was first; False if nothing was decided."""
-        for tries_left in range(TRIES, -1, -1):
-            move = decide(self._state)
-            if move is None:
-                return False
-            try:
-                self._append(move, due=self._due)
-            except WrongExpectedVersion:
-                if not tries_left:
-                    raise
-                self._read()
-            else:
-                return True
-        return False
-
-    def _append(
-        self,
-        move: core.Move,
-        *,
-        due: int | None,
-        prepared: Prepared | None = None,
-        key: str | None = None,
-        run: str | None = None,
-    ) -> Tip:
-        """Append a move, with the start and the key of a firing, and fold it.
-
-        Returns:
-            The tip of what was appended last: the run's, if one was started.
-        """
-        event = NewEvent(
-            type=move.type,
-            subject="trigger",
-            source=move.source,
-            dest=move.dest,
-            data=msgspec.json.encode(move.data).decode(),
-            at=clock.now_us(),
-        )
-        is_new = self._tip.version == 0
-        writes = [
-            Write(
-                stream=self.stream,
-                kind=KIND,
-                tip=self._tip,
-                events=(event,),
-                row=Row(
-                    status=move.dest,
-                    due=due if move.dest == "armed" else None,
-                    label=self._label(),
-                ),
-                headline=Headline(name=self._trigger.name) if is_new else None,
-            )
-        ]
-        inbox: list[InboxKey] = []
-        if prepared is not None:
-            writes.append(prepared.write)
-            run = prepared.run
-        if key is not None and run is not None:
-            inbox.append(InboxKey(self.stream, key, run))
-        if prepared is not None:
-            inbox.extend(prepared.inbox)
-        tips: list[Tip] = self._starter.log.append(
-            Append(clock.new_id(), tuple(writes), tuple(inbox))
-        )
-        self._tip, self._due = tips[0], due
-        core.evolve(
-            self._state, move.type, move.source, move.dest, move.data, self._tip.version
-        )
-        return tips[-1]
-
-    def _label(self) -> str:
-        """Give what lists show of a trigger, as JSON text."""
-        shown = {"kind": self._trigger.kind, "workflow": self._trigger.workflow}
-        return msgspec.json.encode(shown).decode()
-
-    def _read(self) -> None:
-        """Fold what has been appended since; by this door or by another process's."""
-        try:
-            head, events = self._starter.log.load(self.stream, after=self._state.version)
-        except StreamUnknown:
-            return
-        for event in events:
-            core.evolve(
-                self._state, event.type, event.source, event.dest, event.data, event.version
-            )
-        self._tip, self._due = head.tip, head.due
-
-
-def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Give facts as JSON knows them; datetimes as text in UTC. *Pure.*"""
-    plain: dict[str, Any] = msgspec.to_builtins(dict(facts), enc_hook=_as_text)
-    return plain
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, datetime.datetime):  # freezegun's, which msgspec does not know
-        return value.isoformat().replace("+00:00", "Z")
-    return str(value)
+        self._starter.poke(self._trigger.name)

@@ -15,6 +15,7 @@ from engine.core.evolve import evolve
 from engine.core.facts import Facts
 from engine.flights import Crew, Flight, Slot
 from engine.repository import Hold, row_of
+from engine.triggering import Beside
 from engine.turn import Consulted, Table, Turn
 from eventstore import Append, Headline, InboxKey, NewEvent, Write, clock
 
@@ -25,11 +26,15 @@ _RAW = msgspec.Raw
 class Try:
     """One try at a turn; thrown away if the log refuses it."""
 
-    def __init__(self, turns: Table, hold: Hold, crew: Crew | None, own: Flight | None) -> None:
+    def __init__(
+        self, turns: Table, hold: Hold, crew: Crew | None, own: Flight | None,
+        beside: Beside | None = None,
+    ) -> None:  # fmt: skip
         self.turns = turns
         self.hold = hold
         self.crew = crew
         self.own = own
+        self.beside = beside
         self.own_free = own is not None
         self.now = clock.now_us()
         self.events: list[NewEvent] = []
@@ -59,7 +64,7 @@ class Try:
                 self._fold(decided)
         if self.crew is not None or refusal is None:
             self._advance(facts)
-        self._append(inbox, release=release)
+        self._append(inbox, refusal, release=release)
         kept = self.own is not None and not self.own_free
         return Turn(self.flights, refusal, len(self.events), self.hungry, kept)
 
@@ -180,7 +185,9 @@ class Try:
         )  # fmt: skip
         self.slot = None
 
-    def _append(self, inbox: tuple[InboxKey, ...], *, release: bool) -> None:
+    def _append(
+        self, inbox: tuple[InboxKey, ...], refusal: Refusal | None, *, release: bool
+    ) -> None:
         hold, turns = self.hold, self.turns
         hold.unwritten = {}
         flights = self._still_running()
@@ -193,6 +200,10 @@ class Try:
         row = row_of(hold, owner=owner)
         if owner is None and self._owes_more():
             row = msgspec.structs.replace(row, due=self.now)
+        aside: tuple[Write, ...] = ()
+        if self.beside is not None and (self.events or refusal is None):
+            aside, keys = self.beside.part(None if refusal is None else refusal.reason)
+            inbox += keys
         if not self.events and not inbox and hold.is_owned == owns and hold.tip.version:
             hold.woken = hold.woken and self.hungry
             self._tell()  # what others appended may ask attempts to stop
@@ -209,11 +220,13 @@ class Try:
             facts = self.facts_of.get(name, ())
             tip = self.breakers.tips[name]
             writes.append(turns.breakers.write(name, facts, self.now, tip=tip, state=state))
-        tips = turns.log.append(Append(turns.append_id(), tuple(writes), inbox))
+        tips = turns.log.append(Append(turns.append_id(), (*writes, *aside), inbox))
         hold.tip = tips[0]
+        if self.beside is not None:
+            self.beside.landed(tips[len(writes) :])
         hold.is_owned, hold.owner = owns, owner
         hold.woken = hold.woken and self.hungry  # woken, but no slot was free: it asks again
-        for name, tip in zip(self.breakers, tips[1:], strict=True):
+        for name, tip in zip(self.breakers, tips[1 : len(writes)], strict=True):
             if name in self.facts_of:
                 turns.breakers.appended(name, tip, self.breakers[name])
         for flight in flights:

@@ -1,4 +1,4 @@
-"""Bring runs to life: inputs held against the workflow, keys that count once, firings."""
+"""Bring runs to life: inputs held against the workflow, keys that count once."""
 
 import difflib
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from engine.errors import DefinitionError, KeyReused, PlayheadError, ValueRefuse
 from engine.host import Host
 from engine.repository import Hold, KnownWorkflow, row_of
 from engine.triggering import Prepared
-from eventstore import NEW, Headline, InboxKey, NewEvent, Tip, Write, clock
+from eventstore import NEW, Headline, InboxKey, NewEvent, Write, clock
 from eventstore.errors import KeyTaken
 
 
@@ -30,7 +30,6 @@ class Starting:
     def __init__(self, engine: Host) -> None:
         self._engine = engine
         self.log = engine.log
-        self._woken = False
 
     def workflow(self, wanted: Any) -> KnownWorkflow:
         """Give a workflow of this engine by itself or by name.
@@ -160,24 +159,23 @@ class Starting:
             raise KeyReused(workflow.name, key, run_id)
         return hold
 
-    # For triggers (engine/triggering.py: Starter).
-
-    def prepare_start(
-        self, workflow: str, inputs: Mapping[str, Any], *, key: str | None, cause: str | None
+    def prepare(
+        self, wanted: Any, given: Mapping[str, Any], *, key: str | None, cause: str | None
     ) -> Prepared:
-        """Make the write that starts a run; nothing is appended yet."""
-        known = self.workflow(workflow)
-        raw = self.inputs(known, inputs)
-        hold = self._new_hold(known, raw)
+        """Make the write that starts a run, to be appended with what caused it. *Pure.*"""
+        workflow = self.workflow(wanted)
+        raw = self.inputs(workflow, given)
+        hold = self._new_hold(workflow, raw)
         now = clock.now_us()
-        facts = Facts(now=now)
-        decided = decide(hold.run, hold.plan, self._command(known, raw, key=key), facts)
+        command = self._command(workflow, raw, key=key)
+        decided = decide(hold.run, hold.plan, command, Facts(now=now))
         if isinstance(decided, Refusal):
             raise PlayheadError(decided.reason)
         events = tuple(self._fold(hold, fact, now, cause) for fact in decided)
         row = msgspec.structs.replace(row_of(hold, owner=None), due=now)
-        write = Write(hold.run.id, "run", NEW, events, row, Headline(name=known.name, key=key))
-        return Prepared(hold.run.id, write, self._inbox(known, key, hold.run.id))
+        headline = Headline(name=workflow.name, key=key)
+        write = Write(hold.run.id, "run", NEW, events, row, headline)
+        return Prepared(hold.run.id, write, self._inbox(workflow, key, hold.run.id))
 
     def _fold(self, hold: Hold, fact: Fact, now: int, cause: str | None) -> NewEvent:
         version = hold.run.version + 1
@@ -187,22 +185,6 @@ class Starting:
         )  # fmt: skip
         data = msgspec.json.encode(fact.data).decode()
         return NewEvent(fact.type, fact.subject, fact.source, fact.dest, data, now, cause)
-
-    def begun(self, prepared: Prepared, tip: Tip) -> None:  # noqa: ARG002 - a worker reads it
-        """Let a worker take a run that a firing has started."""
-        self._engine.listening.heard(prepared.run, list(prepared.write.events))
-        self._engine.poke()
-        self.log.hint([prepared.run])
-
-    def poke(self) -> None:
-        """Let the engine poll its triggers soon."""
-        self._woken = True
-        self._engine.poke()
-
-    def take_woken(self) -> bool:
-        """Tell whether a trigger asked to be polled since the last time."""
-        woken, self._woken = self._woken, False
-        return woken
 
 
 def _sorted(raws: Mapping[str, msgspec.Raw]) -> bytes:

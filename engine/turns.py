@@ -18,6 +18,7 @@ from engine.flights import Crew, Flight
 from engine.perform import Performer
 from engine.repository import Hold, Repository
 from engine.ring import Try
+from engine.triggering import Beside
 from engine.turn import Turn
 from eventstore import InboxKey, NewEvent
 from eventstore.errors import AppendRefused, KeyTaken, LogError
@@ -58,7 +59,8 @@ class Turns:
     def take(
         self, hold: Hold, commands: Sequence[c.Command] = (), *, crew: Crew | None = None,
         own: Flight | None = None, inbox: tuple[InboxKey, ...] = (),
-        release: bool = False,
+        release: bool = False, beside: Beside | None = None,
+        cause: Callable[[], str] | None = None,
     ) -> Turn:  # fmt: skip
         """Take one turn: obey the commands, let all that follows follow, append.
 
@@ -67,16 +69,21 @@ class Turns:
             own: the flight that has just ended; its slot goes to the first step started.
             inbox: keys that count with this append.
             release: let go of the run even if it still owes something.
+            beside: what else is written in the same append, if anything is.
+            cause: names the event that the commands follow from.
 
         Raises:
             Lost: the run has another owner.
+            KeyTaken: a key of `inbox`, or of what is beside, counts already.
             LogError: the log failed; the hold is stale and is reloaded on the next turn.
         """
         with hold.lock:
             for _ in range(TRIES):
                 if hold.stale:
                     self._reload(hold)
-                attempt = Try(self, hold, crew, own)
+                attempt = Try(self, hold, crew, own, beside)
+                if cause is not None:
+                    attempt.cause = cause()
                 try:
                     return attempt.run(commands, inbox, release=release)
                 except AppendRefused as refused:
@@ -85,10 +92,10 @@ class Turns:
                         self.breakers.forget(name)
                     if hold.tip.version:
                         hold.stale = True
-                    elif isinstance(refused, KeyTaken):
-                        raise
-                    else:  # not born yet: a breaker it consulted has moved on
+                    else:  # not born yet: a breaker it consulted may have moved on
                         hold.run = Run(hold.run.id)
+                    if isinstance(refused, KeyTaken):
+                        raise
                 except BaseException:
                     attempt.undo()
                     hold.stale = True

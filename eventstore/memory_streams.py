@@ -18,6 +18,7 @@ class MemoryStreams:
 
     def __init__(self, url: str = "memory://") -> None:
         self.url = url
+        self.path: str | None = None
         self.counters = Counters()
         self._lock = threading.RLock()
         self._heads: dict[str, Head] = {}  # in order of creation

@@ -28,7 +28,7 @@ class SqlLog:
     """
 
     def __init__(self, url: str, path: str | None) -> None:
-        self.url = url
+        self.url, self.path = url, path
         self.counters = Counters()
         self.database = Sqlite(path, self.counters)
         self._writer = Writer(self.database)

@@ -140,6 +140,7 @@ class Log(Protocol):
     """The promise. `eventstore.open_log(url)` gives one; `eventstore.testing` proves one."""
 
     url: str
+    path: str | None  # of the file it lies in, absolute; None: in no file
     counters: Counters
 
     def append(self, append: Append) -> list[Tip]:

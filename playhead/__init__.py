@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     from engine.runs import Run
     from engine.steps import Signal, Step, Timer, step
     from engine.workflow import Workflow
-    from triggers import AtTrigger, CronTrigger, FileTrigger, Firing, IntervalTrigger, signal
+    from triggers import (
+        AtTrigger,
+        CronTrigger,
+        FileTrigger,
+        Firing,
+        IntervalTrigger,
+        RunTrigger,
+        signal,
+    )
 
 __version__ = "0.1.0"
 
@@ -48,7 +56,8 @@ _ROOMS = {
     "engine.steps": ("Signal", "Step", "Timer", "step"),
     "engine.workflow": ("Workflow",),
     "triggers": (
-        "AtTrigger", "CronTrigger", "FileTrigger", "Firing", "IntervalTrigger", "signal",
+        "AtTrigger", "CronTrigger", "FileTrigger", "Firing", "IntervalTrigger", "RunTrigger",
+        "signal",
     ),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
@@ -58,7 +67,7 @@ __all__ = [
     "Context", "CronTrigger", "DefinitionError", "Engine", "Failure", "FileTrigger",
     "Firing", "IntervalTrigger", "KeyReused", "LogDamaged", "Outcome", "Playhead",
     "PlayheadError", "ResultTimeout", "Run", "RunCancelled", "RunEnded", "RunFailed",
-    "RunUnknown", "Signal", "SignalRefused", "Step", "StorageError", "Timer",
+    "RunTrigger", "RunUnknown", "Signal", "SignalRefused", "Step", "StorageError", "Timer",
     "ValueRefused", "Workflow", "signal", "step",
 ]  # fmt: skip
 

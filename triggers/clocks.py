@@ -26,6 +26,7 @@ class _Clocked:
     """What the three have in common: a start, a name, and no thread of their own."""
 
     kind = ""
+    hears: str | None = None
 
     def __init__(
         self, what: str, start: Any, mapper: Mapper | None, name: str | None, **options: Any
@@ -42,6 +43,14 @@ class _Clocked:
     def revision(self) -> str:
         """Give the options as text."""
         return self._revision
+
+    def poll(self, door: Door, now: int) -> int | None:
+        """Fire what has come; give when to be asked again."""
+        raise NotImplementedError
+
+    def ended(self, door: Door, now: int) -> int | None:
+        """Do as `poll` does."""
+        return self.poll(door, now)
 
     def open(self, door: Door) -> None:
         """Do nothing: the engine's own clock wakes it."""

@@ -3,7 +3,9 @@
 DefinitionError                a trigger that cannot be right, or that this version lacks
 """
 
+import difflib
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import DefinitionError
@@ -14,6 +16,20 @@ _HERE = Path(__file__).parent
 def wrong(message: str) -> DefinitionError:
     """Give the error for a trigger that cannot be right, to be raised."""
     return DefinitionError(message, where=_where())
+
+
+def one_of(option: str, value: object, words: Sequence[str]) -> None:
+    """Refuse a word that is none of those that an option takes.
+
+    Raises:
+        DefinitionError: it names the nearest, or all of them.
+    """
+    if value in words:
+        return
+    near = difflib.get_close_matches(str(value), words, n=1)
+    known = ", ".join(map(repr, words))
+    hint = f"did you mean {near[0]!r}?" if near else f"it is one of {known}"
+    raise wrong(f"{option}={value!r} is not known; {hint}")
 
 
 def not_yet(what: str) -> DefinitionError:

@@ -22,7 +22,3 @@ class QueueTrigger(_Later):
 
 class ObjectTrigger(_Later):
     """Starts a run for each object in a bucket; not yet."""
-
-
-class RunTrigger(_Later):
-    """Starts a run when a run of another workflow has ended; not yet."""

@@ -1,42 +1,60 @@
-"""What a trigger starts: the workflow, how a firing fills its inputs, and the firing itself."""
+"""What a trigger starts or tells: how a firing fills inputs or a payload, and the firing itself."""
 
 import difflib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 
-from engine.doors import DoorShut
-from engine.errors import PlayheadError, StorageError
-from engine.triggering import Door
+from engine.errors import PlayheadError, SignalRefused, StorageError
+from engine.triggering import Door, Fired, Message
 from engine.triggering import Firing as Letter
+from engine.triggerstream import DoorShut
 from eventstore import clock
-from triggers.errors import not_yet, wrong
+from triggers.errors import wrong
 from triggers.firing import Firing, Mapper, Signalling
 
 
+class Declined(msgspec.Struct, frozen=True):
+    """A firing that started nothing; the reason is recorded."""
+
+    reason: str
+    error: PlayheadError | None = None
+
+
+Became: TypeAlias = Fired | Declined
+
+
 class Start:
-    """What a trigger starts, and how the firing fills its inputs."""
+    """What a trigger starts, and how the firing fills its inputs.
+
+    Attributes:
+        workflow: the name of what it starts; of a signal, `signal NAME`.
+        is_signal: whether it tells a run that is there, instead of starting one.
+    """
 
     def __init__(self, start: Any, mapper: Mapper | None, *, fact: str) -> None:
         """Take the `start` and `input=` of a trigger.
 
         Args:
-            start: a workflow or its name.
-            mapper: makes the inputs of a firing.
-            fact: the obvious one: what a workflow with one input gets.
+            start: a workflow or its name, or `signal(name, to=…)`.
+            mapper: makes the inputs of a firing; for a signal, its payload.
+            fact: the obvious one: what a workflow with one input gets, and a signal by default.
         """
-        if isinstance(start, Signalling):
-            raise not_yet(f"triggers that send a signal ({start.name!r})")
-        name = start if isinstance(start, str) else getattr(start, "name", None)
-        if not isinstance(name, str) or not name:
-            raise wrong(f"a trigger starts a workflow or the name of one, not {start!r}")
         if mapper is not None and not callable(mapper):
             raise wrong(f"input= is a function of the firing that gives inputs, not {mapper!r}")
-        self.workflow = name
         self._mapper = mapper
         self._fact = fact
         self._into: str | None = None  # the input that the obvious fact fills
+        self._signal = start if isinstance(start, Signalling) else None
+        self.is_signal = self._signal is not None
+        if self._signal is not None:
+            self.workflow = f"signal {self._signal.name}"
+            return
+        name = start if isinstance(start, str) else getattr(start, "name", None)
+        if not isinstance(name, str) or not name:
+            raise wrong(f"a trigger starts a workflow or the name of one, not {start!r}")
+        self.workflow = name
         if mapper is None and hasattr(start, "definition"):
             self._bind(start)
 
@@ -46,6 +64,8 @@ class Start:
         Raises:
             DefinitionError: it names what to write instead.
         """
+        if self._signal is not None:
+            return  # the run may be of another program
         if self.workflow not in workflows:
             near = difflib.get_close_matches(self.workflow, workflows, n=1)
             hint = (
@@ -74,41 +94,126 @@ class Start:
         else:
             self._into = None
 
+    # What it is given.
+
     def inputs(self, letter: Letter) -> Mapping[str, Any]:
         """Give the workflow's inputs for a firing; calls the user's `input=`."""
         if self._mapper is None:
-            if self._into is None:
-                return {}
-            return {self._into: msgspec.to_builtins(letter.facts[self._fact], enc_hook=str)}
-        shown = Firing(letter.trigger, letter.key, clock.from_us(letter.at), letter.facts)
-        inputs = self._mapper(shown)
+            return {} if self._into is None else {self._into: self._obvious(letter)}
+        inputs = self._mapper(shown(letter))
         if not isinstance(inputs, Mapping):
             raise TypeError(
                 f"input= gave {inputs!r}; it is to give a dict of the inputs by name"
             )
         return inputs
 
-    def fire(self, door: Door, letter: Letter, *, due: int | None = None) -> bool:
-        """Start the run of a firing, or decline it with the reason why it cannot start.
+    def _obvious(self, letter: Letter) -> Any:
+        return msgspec.to_builtins(letter.facts[self._fact], enc_hook=str)
 
-        Returns:
-            Whether a run was started now.
+    def _message(self, door: Door, signal: Signalling, letter: Letter) -> Message:
+        """Give the signal of a firing; calls the user's `to=` and `input=`."""
+        firing = shown(letter)
+        to = signal.to(firing)
+        to = getattr(to, "id", to)  # a Run will do
+        if not isinstance(to, str) or not to:
+            raise TypeError(f"to= gave {to!r}; it is to give the id of a run, or its start key")
+        run = to
+        if signal.workflow is not None:
+            workflow = getattr(signal.workflow, "name", signal.workflow)
+            found = door.find(f"start:{workflow}", to)
+            if found is None:
+                raise LookupError(f"no run of {workflow!r} was started with key {to!r}")
+            run = found
+        payload = self._obvious(letter) if self._mapper is None else self._mapper(firing)
+        return Message(signal.name, payload, run)
+
+    # Firing.
+
+    def fire(
+        self, door: Door, letter: Letter, *, due: int | None = None, aside: bool = False
+    ) -> Became:
+        """Start or tell the run of a firing, or decline it with the reason why it cannot be.
+
+        Args:
+            door: of the trigger.
+            letter: the firing.
+            due: when the trigger next needs to be looked at, microseconds.
+            aside: the firing is out of order: only its key decides.
 
         Raises:
             DoorShut: the trigger is paused or replaced; nothing was written.
         """
+        if self._signal is not None:
+            return self._tell(door, self._signal, letter, aside=aside)
         try:
             inputs = self.inputs(letter)
         except Exception as error:  # noqa: BLE001 - the user's input= may raise anything
-            door.decline(letter, f"input= failed: {type(error).__name__}: {error}")
-            return False
+            return _decline(door, letter, "input=", error)
         try:
-            return not door.fire(letter, inputs, due=due).duplicate
+            return door.fire(letter, inputs, due=due, aside=aside)
         except (DoorShut, StorageError):
             raise
         except PlayheadError as error:
-            door.decline(letter, f"{type(error).__name__}: {error}")
-            return False
+            return _refuse(door, letter, error)
+
+    def fire_many(
+        self, door: Door, letters: Sequence[Letter], *, due: int | None = None
+    ) -> list[Became]:
+        """Start the runs of many firings in one append; give what became of each.
+
+        Raises:
+            DoorShut: the trigger is paused or replaced; nothing was written.
+        """
+        if self._signal is not None:
+            return [self.fire(door, letter) for letter in letters]
+        became: dict[int, Became] = {}
+        ready: list[tuple[int, Letter, Mapping[str, Any]]] = []
+        for n, letter in enumerate(letters):
+            try:
+                ready.append((n, letter, self.inputs(letter)))
+            except Exception as error:  # noqa: BLE001 - the user's input= may raise anything
+                became[n] = _decline(door, letter, "input=", error)
+        results = door.fire_many([(letter, inputs) for _, letter, inputs in ready], due=due)
+        for (n, letter, _), result in zip(ready, results, strict=True):
+            if isinstance(result, PlayheadError):
+                became[n] = _refuse(door, letter, result)
+            else:
+                became[n] = result
+        return [became[n] for n in range(len(letters))]
+
+    def _tell(self, door: Door, signal: Signalling, letter: Letter, *, aside: bool) -> Became:
+        found = door.found([letter.key])
+        if found:
+            return Fired(found[letter.key], duplicate=True)
+        try:
+            message = self._message(door, signal, letter)
+        except Exception as error:  # noqa: BLE001 - the user's functions may raise anything
+            return _decline(door, letter, "to= or input=", error)
+        try:
+            return door.tell(letter, message, aside=aside)
+        except (DoorShut, StorageError):
+            raise
+        except SignalRefused as error:
+            return Declined(error.reason, error)  # the door has recorded it
+        except PlayheadError as error:
+            return _refuse(door, letter, error)
+
+
+def shown(letter: Letter) -> Firing:
+    """Give a firing as users see it. *Pure.*"""
+    return Firing(letter.trigger, letter.key, clock.from_us(letter.at), letter.facts)
+
+
+def _decline(door: Door, letter: Letter, what: str, error: Exception) -> Declined:
+    reason = f"{what} failed: {type(error).__name__}: {error}"
+    door.decline(letter, reason)
+    return Declined(reason)
+
+
+def _refuse(door: Door, letter: Letter, error: PlayheadError) -> Declined:
+    reason = f"{type(error).__name__}: {error}"
+    door.decline(letter, reason)
+    return Declined(reason, error)
 
 
 def name_of(name: str | None, kind: str, what: str, workflow: str) -> str:

@@ -1,18 +1,18 @@
 """For tests of triggers: an engine on paper, that starts runs and never runs them."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from engine.core.define import Definition, Input
 from engine.doors import TriggerDoor
-from engine.errors import ValueRefused
-from engine.triggering import Prepared, Trigger
+from engine.errors import RunUnknown, ValueRefused
+from engine.triggering import Beside, Ending, Message, Prepared, Trigger
 from eventstore import clock
 from eventstore.event import NEW, NewEvent, Tip
-from eventstore.store import Headline, InboxKey, Write
+from eventstore.store import Append, Headline, InboxKey, Row, Write
 
 
 class PaperWorkflow(msgspec.Struct, frozen=True):
@@ -35,6 +35,7 @@ class PaperEngine:
     Attributes:
         pokes: set when a trigger asked to be polled.
         begun_runs: ids of the runs taken over, in order.
+        cancelled: ids of the runs that a trigger cancelled, in order.
         refuse: inputs that no run may start with, by name and value.
     """
 
@@ -43,6 +44,7 @@ class PaperEngine:
         self.log = log
         self.pokes = threading.Event()
         self.begun_runs: list[str] = []
+        self.cancelled: list[str] = []
         self.refuse: dict[str, Any] = {}
 
     def prepare_start(
@@ -63,17 +65,48 @@ class PaperEngine:
             at=clock.now_us(),
             cause=cause,
         )
-        write = Write(run, "run", NEW, (event,), headline=Headline(name=workflow, key=key))
+        row, headline = Row(status="running"), Headline(name=workflow, key=key)
+        write = Write(run, "run", NEW, (event,), row, headline)
         inbox = (InboxKey(f"workflow:{workflow}", key, run),) if key is not None else ()
         return Prepared(run, write, inbox)
 
-    def begun(self, prepared: Prepared, tip: Tip) -> None:
-        """Take note of a run."""
-        del tip
-        self.begun_runs.append(prepared.run)
+    def begun(self, started: Sequence[tuple[Prepared, Tip]]) -> None:
+        """Take note of runs."""
+        self.begun_runs += [prepared.run for prepared, _ in started]
 
-    def poke(self) -> None:
+    def tell(
+        self, message: Message, beside: Beside, *, key: str, by: str, cause: Callable[[], str]
+    ) -> str | None:
+        """Refuse: on paper nothing waits for a signal."""
+        del beside, key, by, cause
+        raise RunUnknown(message.run)
+
+    def cancel(self, run: str, *, by: str, reason: str) -> None:
+        """Take note of a cancel, and end the run."""
+        del by, reason
+        self.cancelled.append(run)
+        self.end(run, "cancelled")
+
+    def end(self, run: str, status: str = "succeeded") -> None:
+        """End a run, as its worker would."""
+        head = self.log.head(run)
+        event = NewEvent(f"run.{status}", "run", "running", status, "{}", clock.now_us())
+        write = Write(run, "run", head.tip, (event,), Row(status=status))
+        self.log.append(Append(clock.new_id(), (write,)))
+
+    def endings(
+        self, workflow: str, types: Collection[str], *, after: int, upto: int, limit: int
+    ) -> list[Ending]:
+        """Give ends of runs; on paper none has a result."""
+        events = self.log.read_types(types, name=workflow, after=after, upto=upto, limit=limit)
+        return [
+            Ending(e.stream, e.version, e.position, workflow, e.dest, e.at, {"result": None})
+            for e in events
+        ]
+
+    def poke(self, trigger: str = "") -> None:
         """Take note that a poll was asked for."""
+        del trigger
         self.pokes.set()
 
     def door(self, trigger: Trigger) -> TriggerDoor:

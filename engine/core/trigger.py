@@ -21,16 +21,17 @@ class Armed(msgspec.Struct, frozen=True):
     """Data of `trigger.armed`: what holds from now on, and from when slots count."""
 
     revision: str
-    since: int  # microseconds
+    since: int  # microseconds; for what follows runs, a position in the log
 
 
 class Fired(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Data of `trigger.fired`: what came due and the run it started."""
+    """Data of `trigger.fired`: what came due, and the run it started or sent a signal."""
 
     key: str
     facts: dict[str, Any]
     run: str
-    slot: int | None = None  # of a clock, microseconds; the watermark moves here
+    slot: int | None = None  # of a clock, microseconds, or a position; the watermark moves here
+    signal: str = ""  # its name, if the run was there already
 
 
 class Declined(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -40,7 +41,7 @@ class Declined(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str
     count: int = 1
     facts: dict[str, Any] = {}
-    slot: int | None = None  # of a clock, the last one passed over, microseconds
+    slot: int | None = None  # the last one passed over
 
 
 class Steered(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -66,8 +67,8 @@ class TriggerState(msgspec.Struct):
 
     state: str = NOT_YET
     revision: str = ""
-    since: int = 0  # when this revision was armed, microseconds
-    watermark: int = 0  # slots up to here are settled, microseconds
+    since: int = 0  # when this revision was armed: microseconds, or a position in the log
+    watermark: int = 0  # slots up to here are settled, measured likewise
     last: str = ""  # key of the last firing
     fired: int = 0
     declined: int = 0
@@ -88,6 +89,17 @@ class Move(msgspec.Struct, frozen=True):
     data: Armed | Fired | Declined | Steered
 
 
+def data_of(type_: str, text: str) -> Armed | Fired | Declined | Steered:
+    """Give the data of an event. *Pure.*"""
+    data: Armed | Fired | Declined | Steered = msgspec.json.decode(text, type=SHAPES[type_])
+    return data
+
+
+def copy(state: TriggerState) -> TriggerState:
+    """Give a state that can be folded on by itself. *Pure.*"""
+    return msgspec.structs.replace(state, said=dict(state.said))
+
+
 def evolve(
     state: TriggerState, type_: str, source: str, dest: str, data: str | Any, version: int
 ) -> None:
@@ -103,7 +115,7 @@ def evolve(
     if source != state.state or (source, type_, dest) not in LEGAL:
         raise ValueError(f"{type_} {source} -> {dest} cannot follow state {state.state}")
     if type(data) is str:
-        data = msgspec.json.decode(data, type=SHAPES[type_])
+        data = data_of(type_, data)
     state.state = dest
     state.version = version
     match data:
@@ -142,15 +154,16 @@ def arm(state: TriggerState, revision: str, now: int) -> Move | None:
 
 
 def fire(
-    state: TriggerState, key: str, facts: dict[str, Any], run: str, slot: int | None
-) -> Move | None:
-    """Record that a firing started a run; None if its slot is settled already. *Pure.*
+    state: TriggerState, key: str, facts: dict[str, Any], run: str, slot: int | None,
+    signal: str = "",
+) -> Move | None:  # fmt: skip
+    """Record that a firing started a run, or sent it a signal. *Pure.*
 
-    Only an armed trigger fires: ask `TriggerState.is_open` first.
+    None if its slot is settled already. Only an armed trigger fires: ask `is_open` first.
     """
     if slot is not None and slot <= state.watermark:
         return None
-    return Move("trigger.fired", "armed", "armed", Fired(key, facts, run, slot))
+    return Move("trigger.fired", "armed", "armed", Fired(key, facts, run, slot, signal))
 
 
 def decline(

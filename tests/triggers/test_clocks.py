@@ -10,7 +10,7 @@ from freezegun import freeze_time
 
 from engine.errors import DefinitionError
 from eventstore import clock
-from triggers import AtTrigger, CronTrigger, Firing, IntervalTrigger, signal
+from triggers import AtTrigger, CronTrigger, Firing, IntervalTrigger
 from triggers.testing import PaperEngine, workflow
 
 UTC = datetime.UTC
@@ -272,7 +272,6 @@ def test_a_year_of_cron_under_a_frozen_clock(engine: PaperEngine) -> None:
         (lambda: CronTrigger("* * * * *", 7), "a workflow or the name"),
         (lambda: CronTrigger("* * * * *", NIGHTLY, name=""), "not empty"),
         (lambda: CronTrigger("* * * * *", NIGHTLY, input={}), "function of the firing"),  # type: ignore[arg-type]
-        (lambda: CronTrigger("* * * * *", signal("go", to=str)), "send a signal"),
     ],
 )
 def test_what_cannot_be_right_is_refused(make: Callable[[], Any], says: str) -> None:

@@ -24,9 +24,7 @@ def test_the_import_is_light() -> None:
     assert done.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize(
-    "name", ["WebhookTrigger", "QueueTrigger", "ObjectTrigger", "RunTrigger"]
-)
+@pytest.mark.parametrize("name", ["WebhookTrigger", "QueueTrigger", "ObjectTrigger"])
 def test_triggers_of_a_later_version_say_so(name: str) -> None:
     """They can be imported, and refuse to be made."""
     with pytest.raises(DefinitionError, match=f"does not have {name} yet"):

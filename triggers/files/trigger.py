@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from engine.doors import DoorShut
-from engine.triggering import Door
+from engine.triggering import Door, Fired
 from engine.triggering import Firing as Letter
 from eventstore import clock
 from triggers.durations import microseconds
@@ -56,6 +56,7 @@ class FileTrigger:
     """
 
     kind = "file"
+    hears: str | None = None
 
     def __init__(
         self,
@@ -155,6 +156,10 @@ class FileTrigger:
                 return None
             return due
 
+    def ended(self, door: Door, now: int) -> int | None:
+        """Do as `poll` does."""
+        return self.poll(door, now)
+
     def _fire(
         self, door: Door, memory: _Memory, ready: list[Found], now: int, due: int | None
     ) -> int | None:
@@ -163,7 +168,8 @@ class FileTrigger:
             if started == AT_ONCE:
                 door.wake()
                 return now
-            started += self._start.fire(door, self._letter(file))
+            became = self._start.fire(door, self._letter(file))
+            started += isinstance(became, Fired) and not became.duplicate
             memory.settling.know(file)
         return due
 

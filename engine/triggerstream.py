@@ -1,0 +1,144 @@
+"""The stream of one trigger: folded, decided upon, appended to; read again if another was first.
+
+Law of this file: what is decided is folded on a draft, and the draft counts when it is on disk.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from engine.core import trigger as core
+from engine.errors import PlayheadError
+from eventstore import NEW, Append, Headline, InboxKey, Log, NewEvent, Row, Tip, Write, clock
+from eventstore.errors import StreamUnknown, WrongExpectedVersion
+
+KIND = "trigger"
+TRIES = 100  # appends lost to other processes before one is given up; each was another's
+
+Decide = Callable[[core.TriggerState], core.Move | None]
+
+
+class DoorShut(PlayheadError):
+    """The trigger is paused, or another revision of it was armed since: nothing was started."""
+
+    def __init__(self, trigger: str, state: str) -> None:
+        self.trigger, self.state = trigger, state
+        super().__init__(
+            f"trigger {trigger!r} is {state}: it starts nothing; see `playhead triggers`"
+        )
+
+
+class Part(NamedTuple):
+    """Moves of a trigger, ready to be appended."""
+
+    write: Write
+    draft: core.TriggerState
+    due: int | None
+
+
+class TriggerStream:
+    """One trigger's stream in the log; whoever calls holds the door's lock."""
+
+    def __init__(self, log: Log, name: str, *, kind: str, workflow: str) -> None:
+        self.id = core.PREFIX + name
+        self.state = core.TriggerState()
+        self.due: int | None = None  # when it next needs to be looked at, as the row has it
+        self.on_fired: Callable[[str], None] | None = None  # told of each run, read or written
+        self._log = log
+        self._name = name
+        self._tip = NEW
+        self._label = msgspec.json.encode({"kind": kind, "workflow": workflow}).decode()
+
+    def read(self) -> None:
+        """Fold what has been appended since, by this engine or by another."""
+        try:
+            head, events = self._log.load(self.id, after=self.state.version)
+        except StreamUnknown:
+            return
+        for event in events:
+            data = core.data_of(event.type, event.data)
+            core.evolve(self.state, event.type, event.source, event.dest, data, event.version)
+            self._tell(data)
+        self._tip, self.due = head.tip, head.due
+
+    def found(self, keys: Collection[str]) -> dict[str, str]:
+        """Give the keys that count already, each with its run. *Reads the log.*"""
+        return self._log.find_all(self.id, keys)
+
+    def check_open(self, revision: str) -> None:
+        """Refuse to fire if the trigger is paused, or if another revision was armed.
+
+        Raises:
+            DoorShut: it says which.
+        """
+        state = self.state
+        if not state.is_open(revision):
+            what = "replaced by a newer revision" if state.state == "armed" else state.state
+            raise DoorShut(self._name, what)
+
+    def part(
+        self, moves: Sequence[core.Move], *, due: int | None, causes: Sequence[str | None] = ()
+    ) -> Part:
+        """Make the write of some moves, and the fold as it will be. *Pure.*"""
+        now = clock.now_us()
+        draft = core.copy(self.state)
+        events = []
+        for n, move in enumerate(moves):
+            core.evolve(draft, move.type, move.source, move.dest, move.data, draft.version + 1)
+            data = msgspec.json.encode(move.data).decode()
+            cause = causes[n] if causes else None
+            events.append(
+                NewEvent(move.type, "trigger", move.source, move.dest, data, now, cause)
+            )
+        row = Row(
+            status=draft.state, due=due if draft.state == "armed" else None, label=self._label
+        )
+        headline = None if self._tip.version else Headline(name=self._name)
+        write = Write(self.id, KIND, self._tip, tuple(events), row, headline)
+        return Part(write, draft, due)
+
+    def landed(self, part: Part, tip: Tip, moves: Sequence[core.Move]) -> None:
+        """Take over a part that was appended."""
+        self._tip, self.state, self.due = tip, part.draft, part.due
+        for move in moves:
+            self._tell(move.data)
+
+    def append(
+        self, moves: Sequence[core.Move], *, due: int | None,
+        causes: Sequence[str | None] = (), writes: Sequence[Write] = (),
+        inbox: Sequence[InboxKey] = (),
+    ) -> list[Tip]:  # fmt: skip
+        """Append moves, with what they cause and the keys that count with them.
+
+        Returns:
+            The tips of `writes`.
+
+        Raises:
+            WrongExpectedVersion: another process was first; read, and decide again.
+            KeyTaken: a key counts already.
+        """
+        part = self.part(moves, due=due, causes=causes)
+        tips = self._log.append(Append(clock.new_id(), (part.write, *writes), tuple(inbox)))
+        self.landed(part, tips[0], moves)
+        return tips[1:]
+
+    def write(self, decide: Decide, *, inbox: Sequence[InboxKey] = ()) -> bool:
+        """Decide and append, again if another was first; False if nothing was decided."""
+        for tries_left in range(TRIES, -1, -1):
+            move = decide(self.state)
+            if move is None:
+                return False
+            try:
+                self.append([move], due=self.due, inbox=inbox)
+            except WrongExpectedVersion:
+                if not tries_left:
+                    raise
+                self.read()
+            else:
+                return True
+        return False
+
+    def _tell(self, data: object) -> None:
+        if isinstance(data, core.Fired) and self.on_fired is not None:
+            self.on_fired(data.run)
