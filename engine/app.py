@@ -19,10 +19,12 @@ from engine import asked, history, values
 from engine.background import Background
 from engine.behind import Behind
 from engine.breakers import BreakerStore, CircuitBreaker, SharedBreaker
+from engine.causes import Cause, causes
 from engine.core import commands as c
 from engine.core.breaker import PREFIX
 from engine.core.events import IllegalEvent
 from engine.core.run import STATUSES, next_due
+from engine.core.trigger import PREFIX as TRIGGER
 from engine.doorways import Doorways, check_place, known_triggers
 from engine.driver import Driver
 from engine.errors import (
@@ -40,6 +42,7 @@ from engine.repository import Hold, KnownWorkflow, Repository
 from engine.runs import Run
 from engine.starting import Starting
 from engine.steering import Steering
+from engine.triggerview import TriggerView
 from engine.turns import Turns
 from engine.worker import ASYNC_SLOTS, Worker
 from eventstore import Head, NewEvent, clock, open_log
@@ -230,6 +233,36 @@ class Engine:
         with self._storage():
             self.peek(run_id)
             return Playhead(run_id, self.log.read(run_id), self.repository.plan, self.log)
+
+    def causes(self, run: Run | str) -> list[Cause]:
+        """Give what a run follows from, nearest first: firings, and ends of other runs.
+
+        Returns:
+            The chain back to the file, the slot or the delivery; [] if a call started the run.
+
+        Raises:
+            RunUnknown: there is no such run.
+        """
+        with self._storage():
+            self.peek(asked.run_id(run))
+            return list(causes(self.log, asked.run_id(run)))
+
+    def trigger(self, name: str) -> TriggerView:
+        """Give a trigger of this log by name: its state, its events; to pause and resume it.
+
+        Raises:
+            PlayheadError: neither the log nor this engine knows it.
+        """
+        with self._storage():
+            if name in self.triggers:
+                self.doorways.doors[name].state()  # arms it, so that it can be paused
+            view = TriggerView(self.log, name)
+            if view.is_known:
+                return view
+            known = [h.id.removeprefix(TRIGGER) for h in self.log.heads(kind="trigger")]
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it knows {sorted(known)}"
+        raise PlayheadError(f"this log has no trigger {name!r}; {hint}")
 
     def peek(self, run_id: str) -> Hold:
         """Give a run as folded now; not to be changed."""

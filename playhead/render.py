@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from engine.causes import Cause
 from engine.errors import RunFailed
 from engine.history import HistoryEvent, RunRow
 from engine.playhead import Playhead
@@ -59,11 +60,40 @@ def run_doc(engine: "Engine", head: Playhead) -> Doc:
         "started_at": iso(clock.from_us(run.started_at)) if run.version else None,
         "ended_at": iso(clock.from_us(run.ended_at)) if run.ended_at is not None else None,
         "error": None if failed is None else error_doc(failed, whole=True),
+        "causes": [cause_doc(cause) for cause in engine.causes(head.run_id)],
         "version": run.version,
         "steps": {name: step_doc(step) for name, step in view.steps.items()},
         "waits": [wait_doc(wait) for wait in view.waits],
         "result": result_of(engine, head) if run.status == "succeeded" else None,
     }
+
+
+def cause_doc(cause: Cause) -> Doc:
+    """Give a link of the chain that a run follows from. *Pure.*"""
+    where = {"event": f"{cause.stream}@{cause.version}", "type": cause.type}
+    where["at"] = str(iso(cause.at))
+    if cause.trigger is not None:
+        firing = {"trigger": cause.trigger, "kind": cause.kind, "key": cause.key}
+        return {**where, **firing, "facts": cause.facts}
+    return {**where, "run": cause.stream, "workflow": cause.workflow, "status": cause.status}
+
+
+_TELLING = (
+    "path",
+    "slot",
+    "id",
+    "run",
+    "key",
+)  # facts that say most of a firing, if it has them
+
+
+def cause_words(doc: Doc) -> str:
+    """Give a link of the chain on one line. *Pure.*"""
+    if "run" in doc:
+        return f"run {doc['run']} of {doc['workflow']}: {doc['status']}, {doc['at']}"
+    facts = doc["facts"]
+    told = next((f"{name} {facts[name]}" for name in _TELLING if name in facts), None)
+    return f"{doc['trigger']}: {told or doc['key']}, {doc['at']}"
 
 
 def step_doc(step: Any) -> Doc:

@@ -5,7 +5,16 @@ from typing import Annotated
 import typer
 
 import playhead
-from playhead.cli import making, reading, replaying, running, steering, upkeep, watching
+from playhead.cli import (
+    breaking,
+    making,
+    reading,
+    replaying,
+    running,
+    steering,
+    triggering,
+    upkeep,
+)
 from playhead.cli.options import guarded
 
 app = typer.Typer(
@@ -42,7 +51,7 @@ for command in (
     running.run, running.start, running.serve,
     reading.runs, reading.show, replaying.replay, reading.graph,
     steering.signal, steering.cancel, steering.pause, steering.resume, steering.retry,
-    watching.breakers, watching.triggers,
+    breaking.breakers, triggering.triggers,
     upkeep.verify, upkeep.stats, making.init,
 ):  # fmt: skip
     app.command(command.__name__)(guarded(command))

@@ -143,6 +143,9 @@ def _show(engine: "Engine", head: "Playhead", doc: render.Doc) -> None:
         value = doc[name]
         if value not in (None, {}):
             out.say(f"  {name:<11}{value if isinstance(value, str) else out.short(value, 100)}")
+    causes = [render.cause_words(cause) for cause in doc["causes"]]
+    for n, words in enumerate(causes or ["a call, not a trigger"]):
+        out.say(f"  {'' if n else 'caused by':<11}{out.clip(out.plain(words))}")
     why = render.why_waiting(engine, head)
     if why:
         out.say(f"  {'waits for' if doc['status'] == 'waiting' else 'now':<11}{why}")

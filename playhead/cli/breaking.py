@@ -1,13 +1,11 @@
-"""`breakers` and `triggers`: what stands between runs and the world."""
+"""`breakers`: what stands between runs and the services they call."""
 
 import difflib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
-from engine.core import trigger as core
 from playhead import render
 from playhead.cli import out, target
 from playhead.cli.options import App, Json, Url, Wrong
@@ -83,49 +81,4 @@ def _breaker(engine: "Engine", name: str) -> render.Doc:
         "state": breaker.state,
         "failures": breaker.failures,
         "until": render.iso(breaker.until),
-    }
-
-
-def triggers(*, app: App = None, url: Url = None, json: Json = False) -> None:
-    """List triggers: their state, how often they fired and declined, and the last of each."""
-    with target.steering(app, url) as engine:
-        log: Any = engine.log
-        heads = {h.id.removeprefix(core.PREFIX): h for h in log.heads(kind="trigger")}
-        docs = [
-            _trigger(engine, name, heads.get(name)) for name in {**engine.triggers, **heads}
-        ]
-    if json:
-        out.result(docs)
-    elif docs:
-        out.table(
-            ("trigger", "kind", "starts", "state", "fired", "declined", "last", "declined for"),
-            [
-                [
-                    d["name"], d["kind"], d["workflow"], out.styled(d["state"]),
-                    str(d["fired"]), str(d["declined"]), d["last"] or "-",
-                    d["reason"] or "-",
-                ]
-                for d in docs
-            ],
-        )  # fmt: skip
-    else:
-        out.note("no triggers")
-
-
-def _trigger(engine: "Engine", name: str, head: Any) -> render.Doc:
-    """Give a trigger as the log has it, or as the app declares it if it was never armed."""
-    declared = engine.triggers.get(name)
-    label = msgspec.json.decode(head.label) if head is not None else {}
-    state = core.TriggerState()
-    for event in engine.log.read(core.PREFIX + name) if head is not None else ():
-        core.evolve(state, event.type, event.source, event.dest, event.data, event.version)
-    return {
-        "name": name,
-        "kind": label.get("kind") or (declared.kind if declared else ""),
-        "workflow": label.get("workflow") or (declared.workflow if declared else ""),
-        "state": state.state if head is not None else "not armed yet",
-        "fired": state.fired,
-        "declined": state.declined,
-        "last": state.last or None,
-        "reason": next(reversed(state.said), None),
     }
