@@ -15,10 +15,11 @@ from engine.doors import DoorShut
 from engine.triggering import Door
 from engine.triggering import Firing as Letter
 from eventstore import clock
+from triggers.cron import Cron
 from triggers.durations import microseconds
 from triggers.errors import not_yet, wrong
 from triggers.firing import Mapper
-from triggers.schedule import Cron, Interval, Schedule, text_of
+from triggers.schedule import Interval, Schedule, text_of
 from triggers.start import Start, name_of, revision_of
 
 

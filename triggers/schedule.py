@@ -1,9 +1,8 @@
-"""Slots: which moments a cron text, an interval or a single time gives. Pure arithmetic.
+"""Slots: what a schedule is, and the one that counts an interval. Pure arithmetic.
 
 A slot is a UTC instant in microseconds. Nothing here knows what has fired.
 """
 
-import datetime
 import itertools
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -31,59 +30,6 @@ class Schedule(Protocol):
 
     def due(self, after: int, upto: int, *, since: int, keep: int | None) -> Due:
         """Give the slots in (after, upto]: how many, and the last `keep` (None: all)."""
-
-
-def between(schedule: Schedule, after: int, upto: int, *, since: int, keep: int | None) -> Due:
-    """Go through the slots in (after, upto] one by one."""
-    kept: list[int] = []
-    count = 0
-    for slot in itertools.takewhile(
-        lambda slot: slot <= upto, schedule.slots(after, since=since)
-    ):
-        count += 1
-        kept.append(slot)
-        if keep is not None and len(kept) > keep:
-            del kept[0]
-    return Due(kept, count)
-
-
-class Cron:
-    """The slots of a cron text in a time zone, as Debian's cron has them.
-
-    Making one raises ValueError if the text is no cron text.
-
-    A time of day that the clock skips fires when the gap ends; one that comes twice fires the
-    first time. With `*` in minutes or hours the slots follow elapsed time.
-
-    Source: https://github.com/cuu508/cronsim
-    """
-
-    def __init__(self, text: str, zone: datetime.tzinfo) -> None:
-        self.text = text
-        self.zone = zone
-        self._from(0)
-
-    def _from(self, after: int) -> Iterator[datetime.datetime]:
-        from cronsim import CronSim, CronSimError  # noqa: PLC0415 - loaded when a schedule is
-
-        try:
-            return CronSim(self.text, clock.from_us(after).astimezone(self.zone))
-        except CronSimError as error:
-            raise ValueError(str(error)) from None
-
-    def slots(self, after: int, *, since: int) -> Iterator[int]:
-        """Give the slots later than `after`; where they were armed from does not matter."""
-        del since
-        last = after
-        for moment in self._from(after):
-            slot = clock.to_us(moment)
-            if slot > last:  # the second hour of a fold would give the first one's slots again
-                last = slot
-                yield slot
-
-    def due(self, after: int, upto: int, *, since: int, keep: int | None) -> Due:
-        """Give the slots in (after, upto]."""
-        return between(self, after, upto, since=since, keep=keep)
 
 
 class Interval:
