@@ -78,7 +78,8 @@ class Cron:
 
     def _batches(self, after: int) -> Iterator[list[int]]:
         """Give the slots later than `after`, a day's at a time, each list growing."""
-        if not 0 <= after < LAST_DAY * DAY:
+        after = max(after, -1)
+        if after >= LAST_DAY * DAY:
             return
         last, fruitful = after, after // DAY
         held: list[int] = []  # what a later day may still come before: second passes

@@ -1,19 +1,82 @@
-"""What becomes of slots that have passed: how long each waits, which fire, which are missed. Pure.
+"""Policies: how long a slot waits, which of those that passed fire, what contradicts what. Pure.
 
 Laws of this file: slots settle in their order, whatever their delays; each slot that has passed
 fires or is counted as missed, never both; two daemons and a replay come to the same answer.
 """
 
+import datetime
+import difflib
 import hashlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from eventstore import clock
+from triggers.durations import microseconds
+from triggers.errors import wrong
+from triggers.firing import Signalling
 from triggers.schedule import Schedule
 
 MOST = 10_000  # slots that catchup="all" fires at one look, the newest; older ones are missed
 ON_TIME = 60 * clock.SECOND  # catchup="none": how late a slot may be noticed and still fire
 KEEP = {"all": MOST + 1, "latest": 2, "none": 2}  # slots to know by name; the rest are counted
+
+
+CONTRADICTIONS = {
+    ("skip", "all"): "one would start what the other leaves out; write overlap='wait', and each"
+    " slot runs in its turn, or catchup='latest'",
+    ("wait", "none"): "a slot that has waited is not on time any more; write overlap='skip', or"
+    " catchup='latest'",
+    ("cancel", "all"): "each slot would cancel the run of the one before; write catchup='latest',"
+    " or overlap='wait'",
+}  # fmt: skip
+
+
+class Policies(NamedTuple):
+    """What a trigger does with slots that come late, or while one of its runs is alive."""
+
+    catchup: str = "latest"  # "latest", "all" or "none"
+    overlap: str = "allow"  # "allow", "skip", "wait" or "cancel"
+    jitter: int = 0  # microseconds
+
+    def given(self) -> dict[str, Any]:
+        """Give those that are not the usual ones, by name."""
+        usual = Policies()._asdict()
+        return {name: value for name, value in self._asdict().items() if value != usual[name]}
+
+
+def policies_of(
+    catchup: str, overlap: str, jitter: float | datetime.timedelta, start: Any
+) -> Policies:
+    """Take the policies of a trigger that starts `start`.
+
+    Raises:
+        DefinitionError: a word that there is not, no duration, or two that contradict each
+            other; it says what to write instead.
+    """
+    one_of("catchup", catchup, "latest", "all", "none")
+    one_of("overlap", overlap, "allow", "skip", "wait", "cancel")
+    if (overlap, catchup) in CONTRADICTIONS:
+        why = CONTRADICTIONS[overlap, catchup]
+        raise wrong(f"overlap={overlap!r} and catchup={catchup!r} contradict each other: {why}")
+    if overlap != "allow" and isinstance(start, Signalling):
+        raise wrong(
+            f"overlap={overlap!r} looks at the runs that the trigger has started, and a signal"
+            " starts none: leave overlap= out"
+        )
+    spread = microseconds("jitter", jitter)
+    if spread < 0:
+        raise wrong(
+            f"jitter={jitter!r} is to be nought or more: slots are put off, never early"
+        )
+    return Policies(catchup, overlap, spread)
+
+
+def one_of(option: str, value: object, *words: str) -> None:
+    """Refuse a word that is none of these; names the near miss."""
+    if value not in words:
+        near = difflib.get_close_matches(str(value), words, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise wrong(f"{option}={value!r} is none of {', '.join(map(repr, words))}{hint}")
 
 
 class Passed(NamedTuple):
