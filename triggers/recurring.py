@@ -155,7 +155,7 @@ class Recurring(Clocked):
     def _settle(self, door: Door, found: Passed, watermark: int, now: int) -> bool:
         """Settle slots that have passed; False if some wait for the end of a run."""
         overlap = self._policies.overlap
-        if overlap == "wait" and door.live():
+        if overlap == "wait" and self._alive(door):
             return False
 
         def is_on_time(slot: int) -> bool:
@@ -165,26 +165,30 @@ class Recurring(Clocked):
         fires, missed, many = judge(self._policies.catchup, found, is_on_time)
         if missed is not None:
             self._tell_missed(door, watermark, missed, many)
-        if overlap in ("skip", "cancel"):  # a slot that a backfill fired makes nobody give way
-            fires = [slot for slot in fires if not door.found([text_of(slot)])]
-        if fires and overlap == "skip" and door.live():
-            self._pass_over(door, fires[-1], 1, "overlap")
-            return True
-        if fires and overlap == "cancel" and not self._make_way(door, fires[-1]):
-            return False
         for slot in fires:
+            if overlap != "allow" and not self._has_way(door, slot):
+                return overlap == "skip"
             self.start.fire(door, self._letter(slot), due=found.due)
-            if overlap == "wait" and slot != fires[-1] and door.live():
-                return False
         return True
 
-    def _make_way(self, door: Door, slot: int) -> bool:
-        """Cancel the runs that are alive; tell whether none is left."""
+    def _has_way(self, door: Door, slot: int) -> bool:
+        """Tell whether a slot may start; if runs are alive, do what is to be done about them."""
+        if not self._alive(door) or door.found([text_of(slot)]):
+            return True  # a slot that a backfill has fired makes nobody give way
+        if self._policies.overlap == "skip":
+            self._pass_over(door, slot, 1, "overlap")
+        if self._policies.overlap != "cancel":
+            return False
         self._noticed[door] = slot
         statuses = door.statuses(door.live())
         for run in sorted(run for run, status in statuses.items() if status != "cancelling"):
             door.cancel(run, reason=f"slot {text_of(slot)} of trigger {self.name!r} has come")
-        return not door.live()
+        return not self._alive(door)
+
+    def _alive(self, door: Door) -> bool:
+        """Tell whether a run is alive, of those too that another daemon has started just now."""
+        door.state()
+        return bool(door.live())
 
     def _tell_missed(self, door: Door, watermark: int, slot: int, many: int) -> None:
         """Say how many slots up to this one do not fire, but for those that a backfill fired."""

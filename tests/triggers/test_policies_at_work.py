@@ -230,6 +230,26 @@ def test_overlap_wait_with_catchup_all_takes_each_in_its_turn(engine: PaperEngin
     assert declined(engine, trigger) == []
 
 
+def test_a_daemon_that_looked_too_early_starts_no_second_run(engine: PaperEngine) -> None:
+    """Between its look and its firing another daemon was first: it sees that run, and waits."""
+    options = {"overlap": "wait", "catchup": "all"}
+    with freeze_time("2026-01-01 00:30") as frozen:
+        first, second = hourly(**options), hourly(**options)
+        door, other = engine.door(first), engine.door(second)
+        engine.poll(first, door)
+        engine.poll(second, other)
+        frozen.move_to("2026-01-01 02:30")
+        fire = second.start.fire
+
+        def fire_too_late(*args: Any, **more: Any) -> Any:
+            engine.poll(first, door)
+            return fire(*args, **more)
+
+        second.start.fire = fire_too_late  # type: ignore[method-assign]
+        assert engine.poll(second, other) is None
+    assert slots(engine) == ["01:00"]
+
+
 def test_overlap_wait_goes_on_when_a_slot_starts_nothing(engine: PaperEngine) -> None:
     """A slot whose inputs are refused is declined, and the next one has its turn at once."""
     trigger = hourly(
