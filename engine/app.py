@@ -16,6 +16,7 @@ from typing import Any, Self
 import msgspec
 
 from engine import asked, history, values
+from engine.aside import aside
 from engine.background import Background
 from engine.behind import Behind
 from engine.breakers import BreakerStore, CircuitBreaker, SharedBreaker
@@ -35,6 +36,7 @@ from engine.errors import (
     ValueRefused,
 )
 from engine.flights import Crew
+from engine.health import Health, health_of
 from engine.listening import Listening
 from engine.perform import Performer
 from engine.playhead import Playhead
@@ -351,9 +353,16 @@ class Engine:
             self.worker.drivers.add(driver)
             background = Background(self.worker, driver, self.doorways.poll, self.grace)
             background.watched = self.listening.look_for_ends
-            background.open()
-            self._background = background
-            self.doorways.open()
+            try:
+                background.open()
+                self._background = background
+                self.doorways.open()
+            except BaseException:  # nobody leaves what he could not enter
+                self._background = None
+                with contextlib.suppress(LogError):
+                    background.close(0)
+                self.log.close()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -362,29 +371,42 @@ class Engine:
 
     async def __aenter__(self) -> Self:
         """Start workers without blocking the running loop."""
-        return await asyncio.get_running_loop().run_in_executor(None, self.__enter__)
+        try:
+            await aside(self.__enter__)
+        except asyncio.CancelledError:  # nobody leaves what he could not enter
+            await aside(self.close)
+            raise
+        return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop without blocking the running loop."""
-        await asyncio.get_running_loop().run_in_executor(None, self.close)
+        """Stop without blocking the running loop; who is cancelled meanwhile waits less."""
+        await aside(self.close, hurry=self.hurry)
 
     def close(self, grace: float | None = None) -> None:
         """Stop the workers, let go of the log; the engine can be used again."""
+        # First of all, because `hurry` may come at any moment.
+        self._closing = self._background or self._closing
         background, self._background = self._background, None
-        self._closing = background or self._closing
-        if background is not None:
-            self.doorways.close()
-            background.close(grace)
-        else:
-            with contextlib.suppress(LogError):
-                self.worker.leave()
-        self.listening.let_go()
-        self.log.close()
+        with contextlib.ExitStack() as rest:  # whatever fails, all is let go of
+            rest.callback(self.log.close)
+            rest.callback(self.listening.let_go)
+            if background is not None:
+                rest.callback(background.close, grace)
+                self.doorways.close()
+            else:
+                with contextlib.suppress(LogError):
+                    self.worker.leave()
 
     def hurry(self) -> None:
-        """Let a `close` that waits for steps in flight wait no longer."""
-        if self._closing is not None:
-            self._closing.hurry = True
+        """Let a `close` that waits for steps in flight wait no longer; takes no lock."""
+        for background in (self._background, self._closing):
+            if background is not None:
+                background.hurry = True
+
+    def health(self) -> Health:
+        """Say whether the workers live and are ready for more; makes no query."""
+        background = self._background or self._closing
+        return health_of(background.pulse if background is not None else None)
 
     def serve(self) -> int:
         """Work until SIGTERM or SIGINT, then drain softly; a second signal stops at once.

@@ -9,8 +9,10 @@ import threading
 from collections.abc import Callable, Mapping
 
 from engine.core.run import next_due
+from engine.draining import HANGS, drain, flights, release_runs
 from engine.driver import Driver
 from engine.flights import Flight
+from engine.health import Pulse
 from engine.loops import LoopThread
 from engine.repository import Hold
 from engine.turns import Lost
@@ -22,6 +24,7 @@ log = logging.getLogger("playhead.engine")
 ROUND = 1.0  # real seconds: the slow poll beneath the hints
 FULL_ROUND = 30  # rounds: then the database is asked even if nobody seems to have written
 SLICE = 0.05  # real seconds: how soon a frozen clock that was moved is noticed
+LOOKING, RENEWING = "looking for work", "renewing the lease"  # what the two threads do
 
 
 class Background:
@@ -48,6 +51,7 @@ class Background:
         self._lapse: int | None = None  # when another worker's lease runs out
         self._starved = False  # something may be due, but no slot was free
         self.watched: Callable[[], None] | None = None  # look for ends that others wrote
+        self.pulse = Pulse(worker.lease / clock.SECOND)
 
     def open(self) -> None:
         """Start the threads."""
@@ -57,6 +61,8 @@ class Background:
         if self.worker.has_async_steps():
             self._loop = LoopThread()
             self.driver.loop = self._loop.loop
+        self.pulse.beat(LOOKING)
+        self.pulse.beat(RENEWING)
         for name, target in (("claims", self._run), ("lease", self._keep_lease)):
             thread = threading.Thread(target=target, name=f"playhead-{name}", daemon=True)
             self._threads.append(thread)
@@ -86,7 +92,9 @@ class Background:
         while not self._stop.wait(self.worker.lease / clock.SECOND / 3):
             try:
                 self._renew()
+                self.pulse.beat(RENEWING)
             except LogError as error:
+                self.pulse.beat(RENEWING, str(error))
                 log.error(
                     "the lease could not be renewed: %s",
                     error,
@@ -114,12 +122,15 @@ class Background:
                 if is_round:
                     next_round = real + ROUND
                 self._look(hints, is_round=is_round)
+                self.pulse.beat(LOOKING)
             except (LogError, Lost) as error:
+                self.pulse.beat(LOOKING, str(error))
                 log.error(
                     "a round failed, trying again: %s", error, extra={"action": "round_failed"}
                 )
                 self._stop.wait(0.5)
-            except Exception:
+            except Exception as error:
+                self.pulse.beat(LOOKING, f"{type(error).__name__}: {error}")
                 log.exception("a round failed", extra={"action": "round_failed"})
                 self._stop.wait(0.5)
             hints = listener.wait(SLICE)
@@ -246,34 +257,19 @@ class Background:
         """Stop: nothing new starts, what is in flight may end, the rest is let go of.
 
         Returns:
-            The names of threads that did not return in time; each is left as a daemon.
+            What did not return in time; its thread is left as a daemon.
         """
         grace = self.grace if grace is None else grace
+        self.pulse.drain(grace)
         self.driver.stopping = True
         self._stop.set()
         self.poke()
-        for thread in self._threads[:1]:
-            thread.join()
-        until = clock.real_seconds() + grace
-        while self._flights() and clock.real_seconds() < until and not self.hurry:
-            clock.real_sleep(0.005)
-        stuck = [f"step {f.step!r} of run {f.hold.run.id}" for f in self._flights()]
-        for hold in list(self.driver.holds.values()):
-            try:
-                self.driver.release(hold, "its worker shut down")
-            except LogError as error:
-                log.error("run %s could not be let go of: %s", hold.run.id, error,
-                          extra={"action": "release_failed"})  # fmt: skip
-        if self._loop is not None:
-            self._loop.close(grace=0.2 if stuck else 5.0)
-            self.driver.loop = self._loop = None
-        self.driver.crew.close(0.1 if stuck else 5.0)
-        for thread in self._threads[1:]:
-            thread.join()
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-        self.worker.leave()
+        looking = next(iter(self._threads), None)
+        try:
+            drain(self.driver, looking, grace, lambda: self.hurry)
+        finally:  # Ctrl-C cuts the waiting short, not what must be let go of
+            stuck = self._let_go(looking)
+            self.pulse.end()
         for what in stuck:
             log.warning(
                 "%s did not return within %g s; its thread is left behind and its run released",
@@ -281,8 +277,21 @@ class Background:
             )  # fmt: skip
         return stuck
 
-    def _flights(self) -> list[Flight]:
-        return [
-            f for h in list(self.driver.holds.values()) for f in list(h.flights.values())
-            if not f.is_abandoned
-        ]  # fmt: skip
+    def _let_go(self, looking: threading.Thread | None) -> list[str]:
+        """Let go of runs, threads and the lease; give what did not return."""
+        stuck = [f"step {f.step!r} of run {f.hold.run.id}" for f in flights(self.driver)]
+        if looking is not None and looking.is_alive():
+            stuck.append("a look for work")  # it may hold any lock: leaving frees its runs
+        else:
+            release_runs(self.driver)
+        if self._loop is not None:
+            self._loop.close(grace=0.2 if stuck else 5.0)
+            self.driver.loop = self._loop = None
+        self.driver.crew.close(0.1 if stuck else 5.0)
+        for thread in self._threads[1:]:
+            thread.join(HANGS)
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        self.worker.leave()
+        return stuck

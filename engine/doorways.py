@@ -1,5 +1,6 @@
 """The triggers of one engine at work: opened, polled when due or woken, closed."""
 
+import contextlib
 import logging
 import threading
 from collections.abc import Iterable, Mapping
@@ -72,14 +73,21 @@ class Doorways:
         self._ended: set[str] = set()  # those that hear of a run's end
 
     def open(self) -> None:
-        """Let the triggers watch in the background."""
-        for name, trigger in self._triggers.items():
-            trigger.open(self.doors[name])
+        """Let the triggers watch in the background: all of them, or none."""
+        with contextlib.ExitStack() as opened:
+            for name, trigger in self._triggers.items():
+                trigger.open(self.doors[name])
+                opened.callback(trigger.close)
+            opened.pop_all()
 
     def close(self) -> None:
-        """Let them stop watching; what they had gathered to say is said."""
-        for trigger in self._triggers.values():
-            trigger.close()
+        """Let them all stop watching, whatever one raises; what they had to say is said."""
+        with contextlib.ExitStack() as rest:
+            rest.callback(self._flush)
+            for trigger in self._triggers.values():
+                rest.callback(trigger.close)
+
+    def _flush(self) -> None:
         for door in self.doors.values():
             try:
                 door.flush(clock.now_us(), all_=True)

@@ -8,15 +8,26 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
 
 from engine.errors import PlayheadError
 from engine.host import Host
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DRAINED, STOPPED = 0, 130  # exit codes
+
+
+class Companion(Protocol):
+    """What goes along with an engine that serves; told in the main thread, outside of handlers."""
+
+    def opened(self) -> None:
+        """Hear that the engine works."""
+
+    def draining(self, is_hurried: Callable[[], bool]) -> None:
+        """Hear that the engine, which still works, is about to drain; return soon."""
 
 
 class _Asked:
@@ -32,8 +43,11 @@ class _Asked:
             self._engine.hurry()
 
 
-def serve(engine: Host) -> int:
+def serve(engine: Host, companion: Companion | None = None) -> int:
     """Work until a signal comes; give the exit code (0 drained, 130 stopped by a second one).
+
+    Args:
+        companion: hears when the engine is open, and when it is about to drain.
 
     Raises:
         PlayheadError: not called in the main thread, where alone signals arrive.
@@ -45,8 +59,12 @@ def serve(engine: Host) -> int:
         )
     asked = _Asked(engine)
     with _bell() as bell, _handled(asked), engine:
+        if companion is not None:
+            companion.opened()
         while not asked.times:
             select.select([bell], [], [], 1.0)
+        if companion is not None:
+            companion.draining(lambda: asked.times > 1)
     return STOPPED if asked.times > 1 else DRAINED
 
 
