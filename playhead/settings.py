@@ -4,6 +4,7 @@ import os
 
 APP = "PLAYHEAD_APP"  # as --app
 URL = "PLAYHEAD_URL"  # as --url
+HTTP = "PLAYHEAD_HTTP"  # as --http
 DEBUG = "PLAYHEAD_DEBUG"  # anything but empty or 0: errors keep their traceback
 
 

@@ -11,6 +11,7 @@ from playhead.cli import (
     reading,
     replaying,
     running,
+    serving,
     steering,
     triggering,
     upkeep,
@@ -48,7 +49,7 @@ def root(
 
 
 for command in (
-    running.run, running.start, running.serve,
+    running.run, running.start, serving.serve,
     reading.runs, reading.show, replaying.replay, reading.graph,
     steering.signal, steering.cancel, steering.pause, steering.resume, steering.retry,
     breaking.breakers, triggering.triggers,

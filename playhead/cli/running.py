@@ -1,8 +1,6 @@
-"""`run`, `start` and `serve`: what makes runs go."""
+"""`run` and `start`: what makes runs go."""
 
-import os
 import signal
-import sys
 import threading
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,18 +10,16 @@ import typer
 
 import playhead
 from engine import values
-from eventstore import clock
-from playhead import importing, render
+from playhead import render
 from playhead.cli import out, target
 from playhead.cli.inputs import read_inputs, read_moment, read_tags
-from playhead.cli.options import DONE, FAILED, INTERRUPTED, App, Ends, Json, Url
-from playhead.cli.progress import Journal, Progress
+from playhead.cli.options import FAILED, INTERRUPTED, App, Ends, Json, Url
+from playhead.cli.progress import Progress
 
 if TYPE_CHECKING:
     from engine.app import Engine
 
 UNLIMITED = 2**62  # bytes; what is printed was small enough to be recorded
-LOOK = 0.01  # real seconds between looks whether the workers are up
 
 Target = Annotated[
     str, typer.Argument(metavar="APP:WORKFLOW", help="app.py:documents, or with --app a name.")
@@ -163,52 +159,3 @@ def start(
             out.result(render.run_doc(engine, engine.playhead(started)))
         else:
             out.result(started.id)
-
-
-def serve(
-    app_named: Annotated[
-        str | None, typer.Argument(metavar="[APP]", help="app.py, or app.py:engine.")
-    ] = None,
-    *,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing of single runs.")
-    ] = False,
-    app: App = None,
-    url: Url = None,
-) -> None:
-    """Work until SIGTERM or Ctrl-C: fire triggers, run what is due; a second one stops at once.
-
-    Exit code 0: it drained softly. 130: a second signal cut it short.
-    """
-    engine = target.app_engine(app_named or app, url)
-    journal = Journal(engine, silent=quiet)
-    up = threading.Event()
-    threading.Thread(target=_tell_ready, args=(engine, up), daemon=True).start()
-    try:
-        with journal:
-            code = engine.serve()
-    finally:
-        up.set()
-    if code == DONE:
-        out.note("drained; what was not done stays in the log")
-        return
-    out.note("stopped at once; what was in flight is done again by the next worker")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # steps in flight must not hold the process
-
-
-def _tell_ready(engine: "Engine", over: threading.Event) -> None:
-    while not engine.is_open:
-        if over.is_set():
-            return
-        clock.real_sleep(LOOK)
-    where = target.path_of(engine)
-    out.note(
-        f"playhead {playhead.__version__} is ready on"
-        f" {engine.url if where is None else importing.shown(where)}"
-    )
-    out.note(f"  workflows: {', '.join(engine.workflows) or 'none'}")
-    for trigger in engine.triggers.values():
-        out.note(f"  watches: {trigger.name}")
-    out.note("  Ctrl-C stops it softly")

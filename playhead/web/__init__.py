@@ -1,0 +1,1 @@
+"""What Playhead answers over HTTP; needs the extra `web`."""

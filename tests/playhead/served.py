@@ -1,0 +1,93 @@
+"""A real `playhead serve` in a process of its own, as the tests of the daemon see it."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from eventstore import clock
+
+PATIENCE = 30.0  # real seconds that a test waits for what must come
+
+
+def wait_until(
+    condition: Callable[[], object], what: str = "it", seconds: float = PATIENCE
+) -> None:
+    """Wait on a condition with a deadline."""
+    until = clock.real_seconds() + seconds
+    while not condition():
+        assert clock.real_seconds() < until, f"{what} took too long"
+        clock.real_sleep(0.02)
+
+
+class Served:
+    """`playhead serve` at work; what it says on stderr is gathered line by line."""
+
+    def __init__(self, folder: Path, *words: str, **surroundings: str) -> None:
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "playhead", "serve", *words],
+            cwd=folder,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **surroundings},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stderr or ():
+            self.lines.append(line.rstrip("\n"))
+
+    @property
+    def said(self) -> str:
+        """Give all that it has said so far."""
+        return "\n".join(self.lines)
+
+    def ready(self) -> "Served":
+        """Wait until it says that it is ready."""
+        wait_until(
+            lambda: "Ctrl-C stops it softly" in self.said or self.process.poll() is not None,
+            "the daemon",
+        )
+        assert self.process.poll() is None, self.said
+        return self
+
+    @property
+    def url(self) -> str:
+        """Give where it says that it answers."""
+        found = re.search(r"answers: (http://\S+)/livez", self.said)
+        assert found is not None, self.said
+        return found[1]
+
+    def get(self, path: str) -> httpx.Response:
+        """Ask it over HTTP."""
+        return httpx.get(self.url + path, timeout=10, trust_env=False)
+
+    def tell(self, number: int) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def finish(self, seconds: float = PATIENCE) -> int:
+        """Wait for its end; give the exit code."""
+        code = self.process.wait(seconds)
+        self._reader.join(seconds)
+        return code
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+        self.finish()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
