@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 RUNNER = Path(__file__).with_name("run_page.py")
 PAGES = [
     ROOT / "README.md",
-    ROOT / "examples" / "README.md",
+    *sorted((ROOT / "examples").rglob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 HELD_ELSEWHERE = {"docs/cli.md"}  # tests/playhead/cli: it needs a project made by `init`

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import threading
@@ -12,8 +11,7 @@ import pytest
 
 from engine.aside import aside
 from playhead import Context, CronTrigger, Engine, FileTrigger, Workflow, step
-
-NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+from tests.journeys.belongings import belongings
 
 
 @step
@@ -34,26 +32,6 @@ def tick() -> None:
 
 reading = Workflow("reading", steps=[read, nap])
 ticking = Workflow("ticking", steps=[tick])
-
-
-def belongings():
-    """Give what this process holds: threads, handles, inotify watches, signal handlers."""
-    gc.collect()
-    handles, watches = [], 0
-    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
-        try:
-            handles.append(os.readlink(f"/proc/self/fd/{number}"))  # noqa: PTH115
-            lines = Path(f"/proc/self/fdinfo/{number}").read_text().splitlines()
-        except OSError:
-            continue
-        watches += sum(line.startswith("inotify wd") for line in lines)
-    return {
-        "threads": sorted(str(thread) for thread in threading.enumerate()),
-        "handles": sorted(name for name in handles if not name.startswith("/proc/")),
-        "watches": watches,
-        "signals": [signal.getsignal(number) for number in NUMBERS],
-        "wakeup": signal.set_wakeup_fd(signal.set_wakeup_fd(-1)),
-    }
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
-"""A real `playhead serve` in a process of its own, as the tests of the daemon see it."""
+"""A real `playhead serve` in a process of its own, and systemd as it listens to one."""
 
 import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import httpx
 from eventstore import clock
 
 PATIENCE = 30.0  # real seconds that a test waits for what must come
+QUIET = 0.5  # real seconds without a word that count as silence
 
 
 def wait_until(
@@ -91,3 +93,30 @@ class Served:
         self.finish()
         if self.process.stderr is not None:
             self.process.stderr.close()
+
+
+class Systemd:
+    """Listens as the service's manager does."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address)
+        self._socket.settimeout(15)
+
+    def hears(self) -> list[str]:
+        """Give the words of the next datagram."""
+        return self._socket.recv(4096).decode().split("\n")
+
+    def hears_nothing(self) -> bool:
+        """Tell whether nothing comes for a while."""
+        self._socket.settimeout(QUIET)
+        try:
+            self._socket.recv(4096)
+        except TimeoutError:
+            return True
+        finally:
+            self._socket.settimeout(15)
+        return False
+
+    def close(self) -> None:
+        self._socket.close()

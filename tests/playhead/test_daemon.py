@@ -15,8 +15,7 @@ import pytest
 
 from engine.app import Engine
 from eventstore import clock
-from tests.playhead.served import Served, wait_until
-from tests.playhead.test_notify import Systemd
+from tests.playhead.served import Served, Systemd, wait_until
 
 APP = '''
 import os, threading

@@ -1,7 +1,6 @@
 """What systemd is told: each word a datagram, in order; silence where nobody listens."""
 
 import os
-import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -12,38 +11,11 @@ import pytest
 from engine.health import Health
 from eventstore import clock
 from playhead.notify import Notify
+from tests.playhead.served import Systemd
 
 WELL = Health(ready=True, alive=True, reason="")
 ILL = Health(ready=False, alive=True, reason="the disk\nis full")
 DEAD = Health(ready=False, alive=False, reason="it hangs")
-QUIET = 0.5  # real seconds without a word that count as silence
-
-
-class Systemd:
-    """Listens as the service's manager does."""
-
-    def __init__(self, address: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(address)
-        self._socket.settimeout(15)
-
-    def hears(self) -> list[str]:
-        """Give the words of the next datagram."""
-        return self._socket.recv(4096).decode().split("\n")
-
-    def hears_nothing(self) -> bool:
-        """Tell whether nothing comes for a while."""
-        self._socket.settimeout(QUIET)
-        try:
-            self._socket.recv(4096)
-        except TimeoutError:
-            return True
-        finally:
-            self._socket.settimeout(15)
-        return False
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 @pytest.fixture
