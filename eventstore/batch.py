@@ -87,7 +87,7 @@ class Entry(Ticket):
             if row.owner is None:
                 self.needs_look = True  # whether an owner lets go decides on the epoch
             else:
-                self.books.append((*row_values(row), stream, tip.version, tip.epoch))
+                self.books.append((*row_values(row), stream, tip.version, tip.epoch, row.owner))
             return
         self.changes.add(stream)
         if not tip.version:
@@ -101,7 +101,7 @@ class Entry(Ticket):
             if row is None:
                 self.advances.append(moved + stood)
             else:
-                self.steps.append(moved + row_values(row) + stood)
+                self.steps.append(moved + row_values(row) + stood + (row.owner, row.owner))
         self.tips.append(new)
         self.events += rows
         for event in write.events:
