@@ -186,7 +186,7 @@ def test_an_unreadable_file_is_the_steps_business(reader, look, forbid, inbox):
     assert "Permission denied" in str(row.error)
 
 
-@pytest.mark.xfail(strict=True, reason="not in this version yet")
+@pytest.mark.xfail(run=False, reason="not in this version yet: it would start runs for ever")
 def test_the_database_in_the_watched_folder_is_refused(inbox):
     """A log that would be one of its own files is refused, with what to write instead."""
     for pattern, place in (("*", inbox), ("**/*", inbox / "deep")):
