@@ -394,6 +394,7 @@ class Engine:
                 rest.callback(background.close, grace)
                 self.doorways.close()
             else:
+                self.doorways.say_gathered()
                 with contextlib.suppress(LogError):
                     self.worker.leave()
 
@@ -458,11 +459,15 @@ class Engine:
                 self._background.expect(due)
         self.listening.appended(hold, events)
         if hold.run.is_ended and self.doorways.heard_end(hold.run.workflow):
-            self.poke()
+            self._nudge()
 
     def _wake_trigger(self, name: str) -> None:
         self.doorways.wake(name)
-        self.poke()
+        self._nudge()
+
+    def _nudge(self) -> None:
+        if self._background is not None:
+            self._background.nudge()
 
     def live_driver(self) -> Driver | None:
         """Give the driver of the background worker, if the engine is open."""

@@ -81,6 +81,11 @@ class Background:
         if self._listener is not None:
             self._listener.poke()
 
+    def nudge(self) -> None:
+        """Let the triggers look at once; nothing was appended that the log would have to tell."""
+        if self._listener is not None:
+            self._listener.poke()
+
     def expect(self, due: int) -> None:
         """Be told that something will be due."""
         if self._due is None or due < self._due:
@@ -145,6 +150,8 @@ class Background:
                 self.refresh(hold)
         driver.feed_hungry()
         trigger_due = self.poll(always=is_round)
+        if trigger_due is not None and (self._due is None or trigger_due < self._due):
+            self._due = trigger_due
         if is_round:
             self._rounds += 1
             changed = self.worker.log.changed()

@@ -83,11 +83,12 @@ class Doorways:
     def close(self) -> None:
         """Let them all stop watching, whatever one raises; what they had to say is said."""
         with contextlib.ExitStack() as rest:
-            rest.callback(self._flush)
+            rest.callback(self.say_gathered)
             for trigger in self._triggers.values():
                 rest.callback(trigger.close)
 
-    def _flush(self) -> None:
+    def say_gathered(self) -> None:
+        """Record what was declined in floods and only counted so far. *Appends.*"""
         for door in self.doors.values():
             try:
                 door.flush(clock.now_us(), all_=True)

@@ -90,7 +90,9 @@ def test_explain_says_what_was_and_was_not_started(dropped: Any) -> None:
     assert "did you mean 'name'?" in slip
     about = read(dropped, "triggers", "explain", "file:", "--about", "a.txt", *URL)
     assert [event["type"] for event in about["events"]] == ["trigger.fired"]
-    assert read(dropped, "triggers", "explain", "file:", "--about", "b.txt", *URL)["events"] == []
+    assert (
+        read(dropped, "triggers", "explain", "file:", "--about", "b.txt", *URL)["events"] == []
+    )
     later = dropped("triggers", "explain", "file:", "--since", "2099-01-01T00:00Z", *URL)
     assert "nothing happened like that" in later.stderr
     one = dropped("triggers", "explain", "file:", "--limit", "1", *URL)
