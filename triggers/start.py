@@ -11,6 +11,7 @@ from engine.triggering import Door, Fired, Message
 from engine.triggering import Firing as Letter
 from engine.triggerstream import DoorShut
 from eventstore import clock
+from eventstore.errors import LogError
 from triggers.errors import wrong
 from triggers.firing import Firing, Mapper, Signalling
 
@@ -95,6 +96,11 @@ class Start:
             self._into = None
 
     # What it is given.
+
+    @property
+    def into(self) -> str | None:
+        """Give the name of the input that the obvious fact fills; None if it fills none."""
+        return self._into
 
     def inputs(self, letter: Letter) -> Mapping[str, Any]:
         """Give the workflow's inputs for a firing; calls the user's `input=`."""
@@ -187,6 +193,8 @@ class Start:
             return Fired(found[letter.key], duplicate=True)
         try:
             message = self._message(door, signal, letter)
+        except (StorageError, LogError):  # the door's own look-up: nothing is known, try again
+            raise
         except Exception as error:  # noqa: BLE001 - the user's functions may raise anything
             return _decline(door, letter, "to= or input=", error)
         try:
