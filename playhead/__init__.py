@@ -36,7 +36,9 @@ if TYPE_CHECKING:
         Firing,
         IntervalTrigger,
         RunTrigger,
+        WebhookTrigger,
         signal,
+        webhooks,
     )
 
 __version__ = "0.1.0"
@@ -57,7 +59,7 @@ _ROOMS = {
     "engine.workflow": ("Workflow",),
     "triggers": (
         "AtTrigger", "CronTrigger", "FileTrigger", "Firing", "IntervalTrigger", "RunTrigger",
-        "signal",
+        "WebhookTrigger", "signal", "webhooks",
     ),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
@@ -68,7 +70,7 @@ __all__ = [
     "Firing", "IntervalTrigger", "KeyReused", "LogDamaged", "Outcome", "Playhead",
     "PlayheadError", "ResultTimeout", "Run", "RunCancelled", "RunEnded", "RunFailed",
     "RunTrigger", "RunUnknown", "Signal", "SignalRefused", "Step", "StorageError", "Timer",
-    "ValueRefused", "Workflow", "signal", "step",
+    "ValueRefused", "WebhookTrigger", "Workflow", "signal", "step", "webhooks",
 ]  # fmt: skip
 
 

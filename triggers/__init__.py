@@ -1,10 +1,11 @@
-"""What wakes the engine: files in a folder, cron texts, intervals, moments, ends of runs."""
+"""What wakes the engine: files in a folder, clocks, webhooks, ends of runs."""
 
 from triggers.clocks import AtTrigger, CronTrigger, IntervalTrigger
 from triggers.files.trigger import FileTrigger
 from triggers.firing import Firing, signal
-from triggers.later import ObjectTrigger, QueueTrigger, WebhookTrigger
+from triggers.later import ObjectTrigger, QueueTrigger
 from triggers.runs import RunTrigger
+from triggers.webhook import WebhookTrigger, webhooks
 
 __all__ = [
     "AtTrigger",
@@ -17,4 +18,5 @@ __all__ = [
     "RunTrigger",
     "WebhookTrigger",
     "signal",
+    "webhooks",
 ]

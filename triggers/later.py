@@ -12,10 +12,6 @@ class _Later:
         raise not_yet(cls.__name__)
 
 
-class WebhookTrigger(_Later):
-    """Starts a run for each HTTP request that is signed right; not yet."""
-
-
 class QueueTrigger(_Later):
     """Starts a run for each message of a queue; not yet."""
 
