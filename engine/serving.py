@@ -18,6 +18,9 @@ from engine.host import Host
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DRAINED, STOPPED = 0, 130  # exit codes
+LAST = 20.0  # real seconds beyond grace after which what hangs is left to hang
+LAST_HURRIED = 5.0  # the same after a second signal
+TORN = b"playhead: something hangs and is not waited for; the next worker does it again\n"
 
 
 class Companion(Protocol):
@@ -37,14 +40,21 @@ class _Asked:
         self._engine = engine
         self.times = 0
 
-    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGALRM:
+            os.write(2, TORN)
+            os._exit(STOPPED)
         self.times += 1
         if self.times > 1:
             self._engine.hurry()
+        last = LAST_HURRIED if self.times > 1 else self._engine.grace + LAST
+        signal.setitimer(signal.ITIMER_REAL, last)
 
 
 def serve(engine: Host, companion: Companion | None = None) -> int:
     """Work until a signal comes; give the exit code (0 drained, 130 stopped by a second one).
+
+    A trigger or a disk that hangs cannot hold the process: it ends with 130 in any case.
 
     Args:
         companion: hears when the engine is open, and when it is about to drain.
@@ -85,9 +95,10 @@ def _bell() -> Iterator[int]:
 @contextmanager
 def _handled(asked: _Asked) -> Iterator[None]:
     """Handle the signals with `asked`, and as before afterwards."""
-    before = {number: signal.signal(number, asked) for number in SIGNALS}
+    before = {number: signal.signal(number, asked) for number in (*SIGNALS, signal.SIGALRM)}
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -15,7 +15,7 @@ from eventstore import clock
 log = logging.getLogger(__name__)
 SOCKET, WATCHDOG, WATCHDOG_PID = "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"
 PACE = 5.0  # real seconds between two looks at the health, where no watchdog asks for more
-MARGIN = 10.0  # real seconds beyond grace that stopping may take
+MARGIN = 25.0  # real seconds beyond grace that stopping may take; see engine/serving.py
 
 
 class Notify:

@@ -42,7 +42,7 @@ def test_the_words_of_a_life_in_order(systemd: Systemd, path: str) -> None:
     assert systemd.hears() == ["WATCHDOG=1"]
     notify.stopping(30)
     assert systemd.hears() == [
-        "STOPPING=1", "STATUS=draining, for 30 s at most", "EXTEND_TIMEOUT_USEC=40000000",
+        "STOPPING=1", "STATUS=draining, for 30 s at most", "EXTEND_TIMEOUT_USEC=55000000",
     ]  # fmt: skip
     notify.end()
     assert set(threading.enumerate()) == threads
