@@ -29,7 +29,7 @@ class Door:
         self.is_open = False
         self.inside = 0  # deliveries being answered; counted on the server's one thread
         self._health = health
-        self._webhooks = Router(webhooks)
+        self._webhooks = Router(webhooks, redirect_slashes=False)  # senders do not follow
         routes: list[BaseRoute] = [Route(LIVE, self._live), Route(READY, self._ready)]
         if webhooks:
             routes.append(Mount("/", self._deliver))

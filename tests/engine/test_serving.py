@@ -1,11 +1,15 @@
 """Serving ends when it is told to, at whatever moment the signal comes."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
+from engine.serving import serve
 from playhead import Engine, PlayheadError
 
 SCRIPT = """
@@ -42,3 +46,53 @@ def test_another_thread_cannot_serve() -> None:
     thread.start()
     thread.join()
     assert len(caught) == 1
+
+
+class Diary:
+    """A companion that writes down what it hears, and how the engine was then."""
+
+    def __init__(self, engine: Engine, *numbers: int) -> None:
+        self.engine, self.numbers = engine, numbers
+        self.pages: list[tuple[str, bool, bool]] = []
+
+    def opened(self) -> None:
+        """Write it down, and ask to stop."""
+        self.pages.append(("opened", self.engine.is_open, False))
+        for number in self.numbers:
+            os.kill(os.getpid(), number)
+
+    def draining(self, is_hurried: Callable[[], bool]) -> None:
+        """Write it down."""
+        self.pages.append(("draining", self.engine.is_open, is_hurried()))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code", "is_hurried"),
+    [((signal.SIGTERM,), 0, False), ((signal.SIGINT, signal.SIGTERM), 130, True)],
+)
+def test_a_companion_hears_of_each_turn(
+    numbers: tuple[int, ...], code: int, *, is_hurried: bool
+) -> None:
+    """It hears that the engine is open, then, while it still is, that it drains; and how soon."""
+    watched = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+    before = [signal.getsignal(number) for number in watched]
+    engine = Engine("sqlite:///:memory:")
+    diary = Diary(engine, *numbers)
+    assert serve(engine, diary) == code
+    assert diary.pages == [("opened", True, False), ("draining", True, is_hurried)]
+    assert not engine.is_open
+    assert [signal.getsignal(number) for number in watched] == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_companion_that_cannot_come_along() -> None:
+    """Its error is raised when the engine has been left, and no signal is waited for."""
+
+    class Refuses(Diary):
+        def opened(self) -> None:
+            raise PlayheadError("the port is gone")
+
+    engine = Engine("sqlite:///:memory:")
+    with pytest.raises(PlayheadError, match="the port is gone"):
+        serve(engine, Refuses(engine))
+    assert not engine.is_open
