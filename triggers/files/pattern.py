@@ -15,6 +15,7 @@ UNFINISHED = (
     "*~", "*.tmp", "*.part", "*.partial", "*.filepart", "*.crdownload", "*.download", "*.swp",
     "4913", "~$*", ".~lock.*", ".nfs*", "@eaDir", ".DS_Store",
 )  # fmt: skip
+_RSYNC = re.compile(r"\..+\.[A-Za-z0-9]{6}", re.DOTALL)  # `.name.XXXXXX` while it transfers
 
 
 class Pattern:
@@ -46,11 +47,12 @@ class Pattern:
             below.append("*")
         self.is_deep = len(below) > 1
         self._names = [None if part == "**" else _name(part) for part in below]
-        self._ignored = [
-            ignored
-            for ignored in map(_name, UNFINISHED)
-            if not any(ignored.fullmatch(part) for part in below)
+        ignored = [
+            one
+            for one in (*map(_name, UNFINISHED), _RSYNC)
+            if not any(one.fullmatch(part) for part in below)
         ]
+        self._ignored = re.compile("|".join(one.pattern for one in ignored), re.DOTALL)
 
     @property
     def start(self) -> frozenset[int]:
@@ -59,7 +61,7 @@ class Pattern:
 
     def below(self, places: frozenset[int], name: str) -> frozenset[int]:
         """Give the places at which a folder stands; none: nothing in it is meant."""
-        if self._is_ignored(name):
+        if self.ignores(name):
             return frozenset()
         on = set()
         for place in places:
@@ -71,16 +73,15 @@ class Pattern:
                 on.add(place + 1)
         return self._closure(on)
 
-    def means(self, places: frozenset[int], name: str) -> bool:
-        """Tell whether a file of a folder that stands at these places is meant."""
+    def fits(self, places: frozenset[int], name: str) -> bool:
+        """Tell whether a file's name fits, in a folder that stands at these places."""
         last = len(self._names) - 1
         part = self._names[last]
-        return (
-            last in places
-            and part is not None
-            and part.fullmatch(name) is not None
-            and not self._is_ignored(name)
-        )
+        return last in places and part is not None and part.fullmatch(name) is not None
+
+    def ignores(self, name: str) -> bool:
+        """Tell whether a name is a temporary one that the pattern itself does not ask for."""
+        return self._ignored.fullmatch(name) is not None
 
     def _closure(self, places: set[int]) -> frozenset[int]:
         for place in sorted(places):
@@ -88,9 +89,6 @@ class Pattern:
                 place += 1  # noqa: PLW2901
                 places.add(place)
         return frozenset(places)
-
-    def _is_ignored(self, name: str) -> bool:
-        return any(ignored.fullmatch(name) for ignored in self._ignored)
 
 
 def _name(part: str) -> re.Pattern[str]:

@@ -1,14 +1,24 @@
 """A look at a folder: the files that a pattern means, as they are at this moment.
 
-The look is the truth; events of the watch are only reasons to look. Links are not followed, and
-only regular files count.
+The look is the truth; events of the watch are only reasons to look. Links are not followed, only
+regular files count, and nothing is ever opened but folders.
 """
 
 import os
+import re
 import stat
+from collections.abc import Collection
 from typing import NamedTuple
 
 from triggers.files.pattern import Pattern
+
+_KINDS = {
+    stat.S_IFLNK: "symbolic link",
+    stat.S_IFIFO: "FIFO",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}
 
 
 class Found(NamedTuple):
@@ -23,17 +33,30 @@ class Look(NamedTuple):
     """What one look at a folder saw."""
 
     files: list[Found]
+    markers: set[str]  # relative paths of files that say of others that they are complete
+    ignored: list[str]  # relative paths that fit, but are temporary names
+    odd: list[tuple[str, str]]  # relative paths that fit, and what stands there: no file
     unreadable: list[str]  # names that are not UTF-8: the bytes of the relative path, in hex
     closed: list[str]  # folders below the root that could not be read, each with the reason
 
 
-def scan(pattern: Pattern) -> Look:
+def scan(
+    pattern: Pattern,
+    *,
+    without: Collection[str] = (),
+    marker: re.Pattern[str] | None = None,
+) -> Look:
     """Look at all that a pattern means. *Touches the world: reads folders.*
+
+    Args:
+        pattern: where to look, and for what.
+        without: folders below the root, relative, that are left out.
+        marker: names of markers, which are never files of the user's.
 
     Raises:
         OSError: the root is not there, is no folder or cannot be read.
     """
-    look = Look([], [], [])
+    look = Look([], set(), [], [], [], [])
     folders = [(pattern.root, "", pattern.start)]
     while folders:
         folder, prefix, places = folders.pop()
@@ -43,24 +66,32 @@ def scan(pattern: Pattern) -> Look:
             if not prefix:
                 raise
             if not isinstance(error, FileNotFoundError | NotADirectoryError):  # else it is gone
-                look.closed.append(f"{prefix}: {error.strerror}")
+                look.closed.append(f"{_readable(prefix)}: {error.strerror}")
             continue
         with entries:
             for entry in entries:
+                name = entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    below = pattern.below(places, entry.name)
-                    if below:
-                        folders.append((entry.path, f"{prefix}{entry.name}/", below))
-                elif pattern.means(places, entry.name):
-                    _add(look, entry, prefix + entry.name)
+                    below = pattern.below(places, name)
+                    if below and prefix + name not in without:
+                        folders.append((entry.path, f"{prefix}{name}/", below))
+                elif marker is not None and marker.fullmatch(name):
+                    if entry.is_file(follow_symlinks=False):
+                        look.markers.add(prefix + name)
+                elif pattern.fits(places, name):
+                    _add(look, entry, prefix + name, is_ignored=pattern.ignores(name))
     return look
 
 
-def _add(look: Look, entry: os.DirEntry[str], relative: str) -> None:
+def _add(look: Look, entry: os.DirEntry[str], relative: str, *, is_ignored: bool) -> None:
     try:
         relative.encode()
     except UnicodeEncodeError:
-        look.unreadable.append(os.fsencode(relative).hex())
+        if not is_ignored:
+            look.unreadable.append(os.fsencode(relative).hex())
+        return
+    if is_ignored:
+        look.ignored.append(relative)
         return
     try:
         status = entry.stat(follow_symlinks=False)
@@ -68,3 +99,11 @@ def _add(look: Look, entry: os.DirEntry[str], relative: str) -> None:
         return  # gone since the folder was read
     if stat.S_ISREG(status.st_mode):
         look.files.append(Found(relative, status.st_size, status.st_mtime_ns))
+    else:
+        what = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        look.odd.append((relative, what))
+
+
+def _readable(path: str) -> str:
+    """Give a path as text that can be recorded, with what is not UTF-8 in hex."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

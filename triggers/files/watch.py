@@ -6,6 +6,7 @@ real time: it is patience about the world outside, and decides nothing that is r
 
 import logging
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -30,7 +31,8 @@ class Watch:
         is_deep: bool,
         wake: Callable[[], None],
         every: Callable[[], float],
-        closed: Callable[[str], None] | None = None,
+        pause: Callable[[], float] = float,
+        closed: Callable[[str, str], None] | None = None,
         events: bool = True,
     ) -> None:
         """Take what to watch and whom to tell.
@@ -40,12 +42,15 @@ class Watch:
             is_deep: whether folders below count.
             wake: asks for a look; called from the watch's thread.
             every: gives the seconds until the next look without a hint.
-            closed: told the absolute path of each file closed or moved in.
+            pause: gives the seconds that a look takes; twice as long is left between two.
+            closed: told the absolute path of each file closed or moved in, and which of these.
             events: whether to ask the system for events at all.
         """
         self._root, self._is_deep = root, is_deep
         self._tell, self._every, self._closed = wake, every, closed
+        self._pause = pause
         self._events = events
+        self._refusal = ""  # what the program's log was told last
         self._hinted = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch {root}", daemon=True)
@@ -67,10 +72,10 @@ class Watch:
         try:
             while not self._stop.is_set():
                 self._mend()
-                self._wake()
-                if self._hinted.wait(self._every()):
-                    self._stop.wait(GATHER)
-                    self._hinted.clear()
+                self._hinted.clear()
+                self._wake()  # the first hint at once, those that follow it together
+                self._stop.wait(max(GATHER, 2 * self._pause()))
+                self._hinted.wait(self._every())
         finally:
             self._end_observer()
 
@@ -94,13 +99,15 @@ class Watch:
                 self._begin_observer()
             except Exception as error:  # noqa: BLE001 - whatever it is, looking goes on without
                 self._refused_until = clock.real_seconds() + RETRY
-                log.warning(
-                    "No events for %s (%s); looking every %.0f s instead",
-                    self._root, error, self._every(), extra={"action": "watch.refused"},
-                )  # fmt: skip
                 self._end_observer()
+                if str(error) != self._refusal:
+                    self._refusal = str(error)
+                    log.warning(
+                        "No events for %s (%s); looking every %.0f s instead",
+                        self._root, error, self._every(), extra={"action": "watch.refused"},
+                    )  # fmt: skip
             else:
-                self._identity = identity
+                self._identity, self._refusal = identity, ""
 
     def _is_alive(self) -> bool:
         emitters = self._observer.emitters
@@ -112,9 +119,16 @@ class Watch:
 
     def _begin_observer(self) -> None:
         from watchdog import events  # noqa: PLC0415 - only an open watch loads it
-        from watchdog.observers import Observer  # noqa: PLC0415
 
+        # Few, so that the system's queue (16,384 by default) holds long drops. When it overflows
+        # all the same, what was lost came before what is read next, and that asks for a look.
+        wanted: list[type[events.FileSystemEvent]] = [
+            events.FileClosedEvent,
+            events.FileMovedEvent,
+        ]
         if self._is_deep:
+            # Files may lie in a new folder that no event tells of, so a look must follow.
+            wanted += [events.DirCreatedEvent, events.DirMovedEvent]
             # watchdog 7.1 may add a new folder twice and warns of it in its own reading thread,
             # which ends there if the host has made warnings errors (`-W error`).
             warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
@@ -124,17 +138,9 @@ class Watch:
 
             on_any_event = staticmethod(self._hint)
 
-        self._observer = Observer()
+        self._observer = _new_observer()
         self._observer.schedule(
-            Hints(),
-            self._root,
-            recursive=self._is_deep,
-            event_filter=[  # few, so that the system's queue holds long drops
-                events.FileClosedEvent,
-                events.FileMovedEvent,
-                events.DirCreatedEvent,
-                events.DirMovedEvent,
-            ],
+            Hints(), self._root, recursive=self._is_deep, event_filter=wanted
         )
         self._observer.start()
 
@@ -152,9 +158,25 @@ class Watch:
     def _hint(self, event: Any) -> None:
         try:
             if self._closed is not None and not event.is_directory:
-                self._closed(os.fsdecode(event.dest_path or event.src_path))
+                is_move = event.event_type == "moved"
+                path = os.fsdecode(event.dest_path if is_move else event.src_path)
+                if path:  # a file moved out goes nowhere that is watched
+                    self._closed(path, "renamed in" if is_move else "seen closed")
+        except Exception:
+            log.exception("A hint was lost", extra={"action": "watch.hint_failed"})
         finally:
             self._hinted.set()
+
+
+def _new_observer() -> Any:
+    """Give watchdog's observer; on Linux one that tells a file moved in from one half written."""
+    if sys.platform != "linux":
+        from watchdog.observers import Observer  # noqa: PLC0415
+
+        return Observer()
+    from watchdog.observers.inotify import InotifyObserver  # noqa: PLC0415
+
+    return InotifyObserver(generate_full_events=True)
 
 
 def _identity(root: str) -> tuple[int, int] | None:

@@ -16,7 +16,7 @@ def means(pattern: str, relative: str) -> bool:
     places = compiled.start
     for folder in below[:-1]:
         places = compiled.below(places, folder)
-    return compiled.means(places, below[-1])
+    return compiled.fits(places, below[-1]) and not compiled.ignores(below[-1])
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ class Ear:
 
     def __init__(self) -> None:
         self.woken = threading.Semaphore(0)
-        self.closed: list[str] = []
+        self.closed: dict[str, str] = {}  # what was seen closed or moved in, by path
 
     def hears(self, seconds: float = SOON) -> bool:
         """Wait for a wake."""
@@ -38,7 +38,7 @@ def watching(root: Path, every: float = 600.0, *, is_deep: bool = False) -> Iter
         is_deep=is_deep,
         wake=ear.woken.release,
         every=lambda: every,
-        closed=ear.closed.append,
+        closed=ear.closed.__setitem__,
     )
     watch.start()
     try:
@@ -67,11 +67,11 @@ def test_a_file_closed_or_moved_in_is_a_hint(tmp_path: Path) -> None:
         ear.drain()
         (tmp_path / "a.txt").write_text("x")
         assert ear.hears()
-        assert until(lambda: str(tmp_path / "a.txt") in ear.closed)
+        assert until(lambda: ear.closed.get(str(tmp_path / "a.txt")) == "seen closed")
         ear.drain()
         (tmp_path / "a.txt").rename(tmp_path / "b.txt")
         assert ear.hears()
-        assert until(lambda: str(tmp_path / "b.txt") in ear.closed)
+        assert until(lambda: ear.closed.get(str(tmp_path / "b.txt")) == "renamed in")
 
 
 def test_a_new_folder_is_a_hint(tmp_path: Path) -> None:
