@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from engine.core.run import next_due
 from engine.draining import HANGS, drain, flights, release_runs
 from engine.driver import Driver
-from engine.flights import Flight
+from engine.expiring import expire
 from engine.health import Pulse
 from engine.loops import LoopThread
 from engine.repository import Hold
@@ -143,7 +143,7 @@ class Background:
     def _look(self, hints: frozenset[str], *, is_round: bool) -> None:
         """Do one look: what was hinted at, what is due, and once a second everything."""
         driver = self.driver
-        self._expire(clock.now_us())
+        expire(driver, clock.now_us())
         for run_id in hints:
             hold = driver.holds.get(run_id)
             if hold is not None:
@@ -238,27 +238,6 @@ class Background:
             if self._orphans.get(run_id) == version:
                 self.worker.let_go(run_id)
         self._orphans = orphans
-
-    def _expire(self, now: int) -> None:
-        """Record that attempts took too long; a thread cannot be stopped, its result is dropped."""
-        for hold in list(self.driver.holds.values()):
-            for flight in list(hold.flights.values()):
-                if flight.deadline is None or flight.deadline >= now or flight.is_abandoned:
-                    continue
-                if not self.driver.is_async(flight):
-                    self._expire_one(flight)
-
-    def _expire_one(self, flight: Flight) -> None:
-        command = self.driver.turns.performer.timed_out(flight)
-        with flight.hold.lock:
-            if flight.hold.flights.get(flight.step) is not flight:
-                return
-            del flight.hold.flights[flight.step]
-            flight.is_abandoned = True
-            flight.is_cancelled = True
-            turn = self.driver.turn(flight.hold, command)
-        if turn is not None:
-            self.driver.launch(turn.flights)
 
     def close(self, grace: float | None = None) -> list[str]:
         """Stop: nothing new starts, what is in flight may end, the rest is let go of.
