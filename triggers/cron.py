@@ -78,7 +78,7 @@ class Cron:
 
     def _batches(self, after: int) -> Iterator[list[int]]:
         """Give the slots later than `after`, a day's at a time, each list growing."""
-        after = max(after, -1)
+        after = max(after, -1)  # before 1970 nothing comes
         if after >= LAST_DAY * DAY:
             return
         last, fruitful = after, after // DAY
@@ -101,7 +101,6 @@ class Cron:
                 yield batch
             elif day - fruitful > GIVE_UP:
                 break
-        yield sorted({slot for slot in held if slot > last})
 
     def _begin(self, after: int) -> int:
         """Give the first wall time that may come later than `after`: the clock may go back."""

@@ -1,6 +1,7 @@
 """The nights on which clocks are moved, and a plain reading of cron texts to hold ours against."""
 
 import datetime
+from collections.abc import Sequence
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -116,10 +117,10 @@ class Text(NamedTuple):
 
 
 def _field(
-    low: int, high: int, most: int | None = None
+    low: int, high: int, numbers: Sequence[int] = ()
 ) -> st.SearchStrategy[tuple[str, set[int]]]:
-    """Make a field: a star, a step, a number, a list or a range; numbers up to `most`."""
-    number = st.integers(low, high if most is None else most)
+    """Make a field: a star, a step, a number, a list or a range; of these numbers."""
+    number = st.sampled_from(numbers or range(low, high + 1))
     return st.one_of(
         st.just(("*", set(range(low, high + 1)))),
         st.integers(2, high).map(lambda n: (f"*/{n}", set(range(low, high + 1, n)))),
@@ -138,8 +139,10 @@ def texts(draw: st.DrawFn, *, nightly: bool = False) -> Text:
     """Make a cron text; `nightly`: each day, and often in the hours when clocks are moved."""
     star = st.just(("*", set(range(1, 32))))
     minute, minutes = draw(_field(0, 59))
-    hour, hours = draw(_field(0, 23, 3 if nightly else 23))
-    day, days = draw(star if nightly else _field(1, 31, 28))
-    weekday, weekdays = draw(st.just(("*", set(range(7)))) if nightly else _field(0, 7, 6))
+    hour, hours = draw(_field(0, 23, (0, 1, 2, 3, 22, 23) if nightly else ()))
+    day, days = draw(star if nightly else _field(1, 31, range(1, 29)))
+    weekday, weekdays = draw(
+        st.just(("*", set(range(7)))) if nightly else _field(0, 7, range(7))
+    )
     weekdays = {number % 7 for number in weekdays}  # cron counts 0 to 7, and 7 is Sunday too
     return Text(f"{minute} {hour} {day} * {weekday}", minutes, hours, days, weekdays)

@@ -2,6 +2,7 @@
 
 import datetime
 import itertools
+import time
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -114,6 +115,17 @@ def test_in_the_second_pass_the_first_is_not_given_again() -> None:
     assert text_of(next(cron.slots(second, since=0))) == "2026-11-02T06:30:00Z"
 
 
+def test_a_fold_may_reach_into_the_day_before() -> None:
+    """In St. John's a minute after midnight became 23:01 once more: 23:30 is still to come."""
+    midnight = us(2009, 11, 1, 0, 0, 30, tz="America/St_Johns")
+    both = Cron("30 23 * * *", ZoneInfo("America/St_Johns"), fold="both")
+    assert next(both.slots(midnight, since=0)) == us(
+        2009, 10, 31, 23, 30, tz="America/St_Johns", fold=1
+    )
+    once = Cron("30 23 * * *", ZoneInfo("America/St_Johns"))
+    assert next(once.slots(midnight, since=0)) == us(2009, 11, 1, 23, 30, tz="America/St_Johns")
+
+
 def test_both_passes_keep_their_order() -> None:
     """01:00, 01:30, 01:00 again, 01:30 again: as the clock shows them, not by name."""
     tz = "America/New_York"
@@ -174,9 +186,11 @@ def test_a_year_of_minutes_is_counted_day_by_day() -> None:
     ],
 )
 def test_what_is_no_cron_text_is_refused(text: str, gap: str) -> None:
-    """A text that cron does not know, or that never comes, raises when it is made."""
+    """A text that cron does not know, or that never comes, raises when it is made, and soon."""
+    began = time.process_time()
     with pytest.raises(ValueError, match=r"\S"):
         Cron(text, ZoneInfo("Europe/Paris"), gap=gap)
+    assert time.process_time() - began < 0.2
 
 
 def test_rare_days_and_the_end_of_the_calendar_come_to_an_end() -> None:
@@ -190,3 +204,4 @@ def test_rare_days_and_the_end_of_the_calendar_come_to_an_end() -> None:
         LAST_DAY * DAY - 12 * HOUR,
     ]
     assert list(last.slots(clock.LAST, since=0)) == []
+    assert next(last.slots(-(10**17), since=0)) == 12 * HOUR

@@ -157,7 +157,7 @@ def test_overlap_skip_passes_a_slot_over_while_a_run_lives(engine: PaperEngine) 
             if hour == 3:
                 engine.end(runs(engine)[0])
             frozen.move_to(f"2026-01-01 0{hour}:00:01")
-            engine.poll(trigger, door)
+            assert engine.poll(trigger, door) == clock.now_us() + HOUR - clock.SECOND
         state = door.state()
     assert slots(engine) == ["01:00", "03:00"]
     assert declined(engine, trigger) == [("overlap", "02:00", 1)]
@@ -408,6 +408,50 @@ def test_slots_passed_while_paused_are_told_and_never_fire(engine: PaperEngine) 
         frozen.move_to("2026-01-01 04:00")
         engine.poll(trigger, door)
     assert slots(engine) == ["04:00"]
+
+
+def test_a_slot_passed_while_paused_is_counted_once(engine: PaperEngine) -> None:
+    """However often one looks before the count is written: one, then one more."""
+    trigger = hourly()
+    with freeze_time("2026-01-01 00:30") as frozen:
+        door = engine.door(trigger)
+        engine.poll(trigger, door)
+        door.pause()
+        for hour in (1, 2):
+            frozen.move_to(f"2026-01-01 0{hour}:30")
+            for _ in range(3):
+                engine.poll(trigger, door)
+        door.flush(clock.now_us(), all_=True)
+    assert declined(engine, trigger) == [("paused", "01:00", 1), ("paused", "02:00", 1)]
+
+
+def test_a_schedule_that_was_changed_while_paused_tells_nothing_yet(
+    engine: PaperEngine,
+) -> None:
+    """Its slots count from its arming, and a paused trigger arms no new revision."""
+    with freeze_time("2026-01-01 00:30") as frozen:
+        trigger = hourly()
+        door = engine.door(trigger)
+        engine.poll(trigger, door)
+        door.pause()
+        changed = hourly(catchup="all")
+        frozen.move_to("2026-01-01 03:30")
+        assert engine.poll(changed, engine.door(changed)) is None
+    assert declined(engine, trigger) == []
+
+
+def test_between_slots_the_log_is_left_alone(
+    engine: PaperEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A poll that comes before the next slot asks nobody; one that has no slot neither."""
+    trigger = hourly()
+    once = CronTrigger("0 0 29 2 *", NIGHTLY, name="leap")
+    with freeze_time("2026-01-01 00:30"):
+        doors = [(one, engine.door(one)) for one in (trigger, once)]
+        dues = [engine.poll(one, door) for one, door in doors]
+        for _, door in doors:
+            monkeypatch.setattr(door, "state", None)
+        assert [engine.poll(one, door) for one, door in doors] == dues
 
 
 def test_a_pause_without_a_slot_says_nothing(engine: PaperEngine) -> None:
