@@ -582,6 +582,24 @@ def test_a_body_that_never_comes_is_408(url, monkeypatch):
     assert declined["reason"] == "the body did not come in time"
 
 
+def test_bodies_share_a_bounded_room(file_url, monkeypatch, until):
+    """When those that are here fill the memory given to them, one more is to come again."""
+    monkeypatch.setattr(door, "ROOM", 1)  # then it is twice the largest body
+    engine = engine_of(file_url, limit=1000)
+    with served(webhooks(engine)) as address:
+        host, port = address.removeprefix("http://").split(":")
+        wires = [socket.create_connection((host, int(port)), timeout=20) for _ in range(2)]
+        for wire in wires:
+            wire.sendall(HEAD + b"Content-Length: 1000\r\n\r\n" + b"x" * 999)
+        full = until(lambda: (one := deliver(address)).status_code == 503 and one)
+        for wire in wires:
+            wire.close()
+        until(lambda: deliver(address).status_code in (200, 202))
+    assert full.headers["retry-after"] == "5"
+    assert told(engine, "trigger.declined")[0]["reason"] == "too many deliveries at one time"
+    assert len(engine.runs(limit=None)) == 1
+
+
 def test_an_absurd_length_is_413(url):
     """A length of thousands of digits is more than the limit, and breaks nothing."""
     engine = engine_of(url)

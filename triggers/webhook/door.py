@@ -23,6 +23,9 @@ LINGER = (
     1.0  # real seconds in which a sender that is refused may still talk: it may not listen yet
 )
 LEFTOVER = 16_777_216  # bytes of such talk that are let pass
+ROOM = (
+    134_217_728  # bytes that the bodies of all deliveries at one time may take; or two largest
+)
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -48,6 +51,10 @@ class Listening(Protocol):
 
 class _TooLarge(Exception):
     """More than the limit was announced, or has come."""
+
+
+class _Full(Exception):
+    """The bodies that are here together take all the room."""
 
 
 class _Gone(Exception):
@@ -90,7 +97,6 @@ def routes(engine: Listening) -> list[Any]:
         ) from error
     import anyio  # noqa: PLC0415 - Starlette's own ground
 
-    threads = anyio.CapacityLimiter(THREADS)
     found: dict[str, WebhookTrigger] = {}
     for trigger in engine.triggers.values():
         if isinstance(trigger, WebhookTrigger):
@@ -100,10 +106,12 @@ def routes(engine: Listening) -> list[Any]:
                     f"{other.name!r} and {trigger.name!r} have one path, {trigger.path!r}; give one"
                     " another, or let one workflow start what both want"
                 )
+    threads = anyio.CapacityLimiter(THREADS)
+    room = _Room(max([ROOM, *(2 * trigger.limit for trigger in found.values())]))
     return [
         Route(
             path,
-            _Address(trigger, engine.doorways.doors[trigger.name], threads),
+            _Address(trigger, engine.doorways.doors[trigger.name], threads, room),
             methods=["POST"],
             name=trigger.name,
         )
@@ -111,27 +119,48 @@ def routes(engine: Listening) -> list[Any]:
     ]
 
 
+class _Room:
+    """The memory that bodies may take together; touched by one event loop only."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+
 class _Address:
     """One path: an ASGI app that reads a request and gives the trigger's answer."""
 
-    def __init__(self, trigger: WebhookTrigger, door: Door, threads: Any) -> None:
+    def __init__(self, trigger: WebhookTrigger, door: Door, threads: Any, room: _Room) -> None:
         self._trigger, self._door, self._threads = trigger, door, threads
+        self._room = room
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        headers: Headers = scope["headers"]
-        limit = self._trigger.limit
+        chunks: list[bytes] = []
         try:
-            body = await _read(headers, receive, limit)
+            await self._take(scope, receive, send, chunks)
         except _Gone:
-            return
+            pass
+        finally:
+            self._room.left += sum(map(len, chunks))
+
+    async def _take(
+        self, scope: Message, receive: Receive, send: Send, chunks: list[bytes]
+    ) -> None:
+        limit = self._trigger.limit
+        headers: Headers = scope["headers"]
+        try:
+            await _read(headers, receive, limit, chunks, self._room)
         except _TooLarge:
             answer = await self._turn_away(413, f"the body has more than {limit} bytes", scope)
+            await _send(answer, send, receive)
+        except _Full:
+            answer = await self._turn_away(503, "too many deliveries at one time", scope)
             await _send(answer, send, receive)
         except TimeoutError:
             answer = await self._turn_away(408, "the body did not come in time", scope)
             await _send(answer, send)
         else:
+            body = b"".join(chunks)
             answer = await self._in_thread(self._trigger.receive, self._door, headers, body)
             await _send(answer, send)
 
@@ -149,11 +178,14 @@ class _Address:
         return await to_thread.run_sync(work, *args, limiter=self._threads)
 
 
-async def _read(headers: Headers, receive: Receive, limit: int) -> bytes:
-    """Give the whole body.
+async def _read(
+    headers: Headers, receive: Receive, limit: int, chunks: list[bytes], room: _Room
+) -> None:
+    """Read the whole body into `chunks`, and take its bytes off the room.
 
     Raises:
         _TooLarge: at once when more is announced, or as soon as more has come.
+        _Full: with this body there would be too much in memory.
         TimeoutError: it did not come within the deadline.
         _Gone: the sender went away.
     """
@@ -162,23 +194,26 @@ async def _read(headers: Headers, receive: Receive, limit: int) -> bytes:
     announced = once(headers, "content-length") or b""
     if announced.isdigit() and (len(announced) > 15 or int(announced) > limit):
         raise _TooLarge
-    body = bytearray()
+    left = limit
     with anyio.fail_after(DEADLINE + limit / 1_048_576):
-        async for chunk in _chunks(receive):
-            body += chunk
-            if len(body) > limit:
+        has_more = True
+        while has_more:
+            chunk, has_more = await _piece(receive)
+            left -= len(chunk)
+            if left < 0:
                 raise _TooLarge
-    return bytes(body)
+            chunks.append(chunk)
+            room.left -= len(chunk)
+            if room.left < 0:
+                raise _Full
 
 
-async def _chunks(receive: Receive) -> Any:
-    has_more = True
-    while has_more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _Gone
-        yield message.get("body", b"")
-        has_more = message.get("more_body", False)
+async def _piece(receive: Receive) -> tuple[bytes, bool]:
+    """Give the next piece of a body, and whether there are more."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise _Gone
+    return message.get("body", b""), message.get("more_body", False)
 
 
 async def _send(answer: Answer, send: Send, unread: Receive | None = None) -> None:
@@ -194,10 +229,9 @@ async def _send(answer: Answer, send: Send, unread: Receive | None = None) -> No
     await send({"type": "http.response.body", "body": content, "more_body": unread is not None})
     if unread is None:
         return
-    left = LEFTOVER
+    left, has_more = LEFTOVER, True
     with contextlib.suppress(_Gone), anyio.move_on_after(LINGER):
-        async for chunk in _chunks(unread):
+        while has_more and left > 0:
+            chunk, has_more = await _piece(unread)
             left -= len(chunk)
-            if left < 0:
-                break
     await send({"type": "http.response.body", "body": b""})

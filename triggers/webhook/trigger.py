@@ -174,7 +174,9 @@ class WebhookTrigger:
             self._decline(door, reason)
         except (StorageError, LogError):
             return _again(AGAIN_SOON, "this could not be stored; send it again")
-        return Answer(status, {"error": reason})
+        return (
+            Answer(status, {"error": reason}) if status != 503 else _again(AGAIN_SOON, reason)
+        )
 
     def _receive(self, door: Door, headers: Headers, body: bytes, now: int) -> Answer:
         proof = schemes.verify(
