@@ -33,7 +33,7 @@ def bind(address: str) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         found.sort(key=lambda one: one[0] != socket.AF_INET)  # `localhost` is 127.0.0.1
         family, _, _, _, where = found[0]
-        return socket.create_server((str(where[0]), int(where[1])), family=family)
+        listener = socket.create_server((str(where[0]), int(where[1])), family=family)
     except OSError as error:
         is_name = isinstance(error, socket.gaierror)
         why = error.strerror if is_name else os.strerror(error.errno or 0)
@@ -41,6 +41,9 @@ def bind(address: str) -> socket.socket:
             f"nothing can listen at {address}: {why};"
             " give another port (0: any that is free), or stop who listens there"
         ) from error
+    # asyncio does this for sockets that it made: else an answer waits 40 ms for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _parts(address: str) -> tuple[str, int]:
