@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import re
 import socket
 import sqlite3
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -221,6 +224,29 @@ def test_killed_between_commit_and_answer(file_url, tmp_path, program, until):
     answer = deliver(address)
     second.kill()
     assert (answer.status_code, answer.json()) == (200, {"run": run.id, "duplicate": True})
+
+
+@pytest.mark.slow
+def test_the_daemon_takes_deliveries(file_url, tmp_path, until):
+    """`playhead serve --http`: stored, answered, done by the same process, and drained."""
+    (tmp_path / "app.py").write_text(APP.format(url=file_url, secret=SECRETS["standard"]))
+    command = [sys.executable, "-m", "playhead", "serve", "app.py", "--http", "127.0.0.1:0"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as daemon:
+        try:
+            told_lines = iter(daemon.stderr.readline, "")
+            found = (re.search(r"(http://[\d.:]+)/", line) for line in told_lines)
+            address = next(match[1] for match in found if match)
+            answers = [deliver(address) for _ in range(2)]
+            run = only_run(engine_of(file_url))
+            until(lambda: run.status == "succeeded")
+            lost = [deliver(address, path=path).status_code for path in ("/", "/hook/")]
+        finally:
+            daemon.terminate()
+            daemon.communicate(timeout=30)
+    assert [answer.status_code for answer in answers] == [202, 200]
+    assert {answer.json()["run"] for answer in answers} == {run.id}
+    assert lost == [404, 404]
+    assert daemon.returncode == 0
 
 
 def test_a_secret_is_changed_without_losing_a_delivery(url):
