@@ -16,7 +16,8 @@ DEEPEST = 200  # levels of JSON; every reader behind us has its own, deeper stac
 LONGEST = 200  # characters of an id that is kept as it is
 REDACTED = "[redacted]"
 _SECRET = re.compile(
-    r"authorization|cookie|signature|token|secret|api-?key|password|credential"
+    r"authorization|\bauth\b|cookie|signature|token|secret|password|credential|apikey"
+    r"|(?<!idempotency)-key$"
 )
 _EVENT = re.compile(r"[a-z0-9_.-]{1,64}")
 

@@ -5,8 +5,9 @@ before it is committed; who cannot sign learns nothing, and writes next to nothi
 """
 
 import datetime
-import re
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
@@ -17,16 +18,17 @@ from engine.triggering import Door
 from engine.triggering import Firing as Letter
 from engine.triggerstream import DoorShut
 from eventstore import clock
-from eventstore.errors import LogError
+from eventstore.errors import LogError, StorageBusy
 from triggers.durations import microseconds
 from triggers.errors import wrong
 from triggers.firing import Mapper
 from triggers.start import Declined, Start, name_of, revision_of
-from triggers.webhook import delivery, schemes
-from triggers.webhook.schemes import Headers, Scheme
+from triggers.webhook import delivery, options, schemes
+from triggers.webhook.schemes import Headers
 
 LIMIT = 1_048_576  # bytes of a body
 AGAIN_SOON, AGAIN_LATER = 5, 60  # seconds after which the sender may try again
+PATIENCE = 5.0  # real seconds for those before; the first of them may wait longer for the disk
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -93,12 +95,12 @@ class WebhookTrigger:
         Raises:
             DefinitionError: an option that cannot be right; no secret is ever told.
         """
-        self.path = _path(path)
+        self.path = options.plain_path(path)
         own = {
             "header": header, "id_header": id_header, "prefix": prefix, "encoding": encoding,
             "digest": digest,
         }  # fmt: skip
-        self.scheme = _scheme(scheme, own)
+        self.scheme = options.scheme_of(scheme, own)
         if isinstance(secrets, str | bytes) or not isinstance(secrets, Sequence):
             raise wrong('secrets= is a list, e.g. secrets=[os.environ["WEBHOOK_SECRET"]]')
         if not secrets:
@@ -121,6 +123,7 @@ class WebhookTrigger:
             tolerance=self._tolerance, **(own if scheme == "hmac" else {}),
         )  # fmt: skip
         self._armed: WeakSet[Door] = WeakSet()
+        self._turn = threading.Lock()
 
     def check(self, workflows: Mapping[str, Any]) -> None:
         """Refuse a workflow that is not there or whose inputs nothing fills."""
@@ -194,10 +197,12 @@ class WebhookTrigger:
             value = delivery.content(headers, body, self._form)
         except delivery.Unreadable as error:
             unread = Letter(self.name, key, at, {"error": str(error)})
-            door.decline(unread, "the body cannot be read", repeats=True)
+            with self._in_turn():
+                door.decline(unread, "the body cannot be read", repeats=True)
             return Answer(400, {"error": str(error)})
         facts = {"body": value, "headers": delivery.shown(self.scheme, headers)}
-        return self._fire(door, Letter(self.name, key, at, facts))
+        with self._in_turn():
+            return self._fire(door, Letter(self.name, key, at, facts))
 
     def _fire(self, door: Door, letter: Letter) -> Answer:
         try:
@@ -214,56 +219,25 @@ class WebhookTrigger:
 
     def _decline(self, door: Door, reason: str) -> None:
         """Tell the log of what nobody has signed: one key, so that a flood is one entry."""
-        door.decline(Letter(self.name, "unsigned", clock.now_us(), {}), reason, repeats=True)
+        with self._in_turn():
+            door.decline(
+                Letter(self.name, "unsigned", clock.now_us(), {}), reason, repeats=True
+            )
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Wait for those before: a door lets in one at a time, and each may wait for the disk.
+
+        Raises:
+            StorageBusy: it took too long; each in the row would wait as long as all before it.
+        """
+        if not self._turn.acquire(timeout=PATIENCE):
+            raise StorageBusy(f"deliveries of {self.name!r} queue for more than {PATIENCE:g} s")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
 
 def _again(seconds: int, why: str) -> Answer:
     return Answer(503, {"error": why}, {"retry-after": str(seconds)})
-
-
-def _path(path: Any) -> str:
-    if not isinstance(path, str) or not path.startswith("/"):
-        raise wrong(f"a webhook's path begins with '/', e.g. '/hooks/github', not {path!r}")
-    if not re.fullmatch(r"(/[\w.~!$&'()*+,;=:@-]+)+/?|/", path, re.ASCII) or {".", ".."} & set(
-        path.split("/")
-    ):
-        raise wrong(
-            f"path={path!r} is no plain path of a URL; write letters, digits and -._~ between"
-            " single slashes, without parameters, '?' or '%'"
-        )
-    return path
-
-
-def _scheme(scheme: str, own: dict[str, Any]) -> Scheme:
-    """Give the scheme of that name, or the user's own."""
-    if isinstance(scheme, str) and scheme in schemes.SCHEMES:
-        default = {"encoding": "hex", "digest": "sha256"}
-        odd = [key for key, value in own.items() if value and value != default.get(key)]
-        if odd:
-            raise wrong(f"{odd[0]}= is for scheme='hmac'; {scheme!r} has it fixed")
-        return schemes.SCHEMES[scheme]
-    if scheme != "hmac":
-        known = ", ".join(map(repr, (*schemes.SCHEMES, "hmac")))
-        raise wrong(f"scheme={scheme!r} is none of {known}")
-    for option in ("header", "id_header"):
-        value = own[option]
-        if value is None and option == "id_header":
-            continue
-        if not isinstance(value, str) or not re.fullmatch(
-            r"[\w!#$%&'*+.^`|~-]+", value, re.ASCII
-        ):
-            raise wrong(
-                f"{option}={value!r} is no name of a header; scheme='hmac' wants e.g."
-                f" {option}='X-Signature'"
-            )
-    if own["encoding"] not in schemes.ENCODINGS:
-        raise wrong(f"encoding={own['encoding']!r} is none of 'hex', 'base64'")
-    if own["digest"] not in schemes.DIGESTS:
-        known = ", ".join(map(repr, schemes.DIGESTS))
-        raise wrong(f"digest={own['digest']!r} is none of {known}")
-    if not isinstance(own["prefix"], str):
-        raise wrong(f"prefix={own['prefix']!r} is to be the text before the signature")
-    return Scheme(
-        header=own["header"].lower(), unsigned_id=(own["id_header"] or "").lower(),
-        prefix=own["prefix"], encoding=own["encoding"], digest=own["digest"],
-    )  # fmt: skip

@@ -88,12 +88,14 @@ def test_headers_that_prove_or_open_are_blotted_out():
         [(b"Host", b"h"), (b"X-Signature", b"s"), (b"Authorization", b"Bearer b"),
          (b"cookie", b"c"), (b"X-Gitlab-Token", b"t"), (b"x-api-key", b"k"),
          (b"x-forwarded-for", b"1.1.1.1"), (b"X-Forwarded-For", b"2.2.2.2"),
-         (b"x-name", "é".encode("latin-1")), (b"x-hub-signature", b"sha1=0")],
+         (b"x-name", "é".encode("latin-1")), (b"x-hub-signature", b"sha1=0"),
+         (b"x-auth-user", b"u"), (b"x-author", b"ann"), (b"idempotency-key", b"7")],
     )  # fmt: skip
     assert found == {
         "host": "h", "x-signature": "[redacted]", "authorization": "[redacted]",
         "cookie": "[redacted]", "x-gitlab-token": "[redacted]", "x-api-key": "[redacted]",
         "x-forwarded-for": "1.1.1.1, 2.2.2.2", "x-name": "é", "x-hub-signature": "[redacted]",
+        "x-auth-user": "[redacted]", "x-author": "ann", "idempotency-key": "7",
     }  # fmt: skip
 
 
