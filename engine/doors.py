@@ -231,8 +231,11 @@ class TriggerDoor:
         with self._lock:
             if not self._was_armed:
                 self.state()
-            if not repeats or self._gathered.is_news(firing, reason, clock.now_us()):
+            now = clock.now_us()
+            if not repeats or self._gathered.is_news(firing, reason, now):
                 self._decline(firing, reason)
+            else:
+                self.flush(now)  # an engine that is not open polls nothing
 
     def _decline(self, firing: Firing, reason: str) -> None:
         slot, facts = slot_of(self._trigger, firing), recorded(firing)

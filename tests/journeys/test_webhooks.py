@@ -338,6 +338,25 @@ def test_who_cannot_sign_learns_nothing_and_writes_next_to_nothing(file_url, tmp
     assert not any(b"PLANTED" in path.read_bytes() for path in files)
 
 
+def test_a_flood_is_counted_where_nothing_polls(url):
+    """An engine that is never opened tells how many were forged, a minute later with the next."""
+    engine = engine_of(url)
+
+    async def forge(count):
+        transport = httpx.ASGITransport(webhooks(engine))
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            return {
+                (await client.post("/hook", content=b"x")).status_code for _ in range(count)
+            }
+
+    with freezegun.freeze_time("2030-01-01", real_asyncio=True) as frozen:
+        assert asyncio.run(forge(30)) == {401}
+        frozen.tick(61)
+        assert asyncio.run(forge(10)) == {401}
+    counts = [data.get("count", 1) for data in told(engine, "trigger.declined")]
+    assert counts == [1, 30]
+
+
 def test_headers_that_come_twice_or_are_no_ascii(url):
     """Two signatures in two headers are refused; odd bytes in others are text in the facts."""
     engine = engine_of(url)
