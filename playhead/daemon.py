@@ -1,6 +1,5 @@
 """The daemon: an engine that serves, with an HTTP door, and systemd told how it is."""
 
-import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -106,13 +105,15 @@ def _door(engine: "Engine", address: str) -> "tuple[Door, Server]":
         raise PlayheadError(
             "HTTP needs the extra `web`: pip install 'playhead[web]'"
         ) from missing
-    routes: list[Any] = []
+    deliveries: list[Any] = []
     if _webhooks(engine):
-        routes = list(importlib.import_module("triggers.webhook").routes(engine))
-    for route in routes:
+        from triggers.webhook import routes  # noqa: PLC0415 - only for who receives them
+
+        deliveries = routes(engine)
+    for route in deliveries:
         if route.path in (LIVE, READY):
             raise PlayheadError(
                 f"{route.path} is where the daemon tells its health; give that webhook another path"
             )
-    door = Door(engine.health, routes)
+    door = Door(engine.health, deliveries)
     return door, Server(door.app, bind(address))

@@ -1,16 +1,17 @@
-"""A daemon: a watched folder and a clock.
+"""A daemon: a watched folder, a clock, and a webhook.
 
 playhead serve examples/05_daemon/app.py --http 127.0.0.1:8725
 
 Log, inbox and reports lie in $STATE_DIRECTORY, which systemd sets and the Containerfile too; else
-in the folder where it is started.
+in the folder where it is started. Letters come by a webhook if there is a secret that signs them.
 """
 
 import os
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from playhead import CronTrigger, Engine, FileTrigger, Workflow, step
+from playhead import Context, CronTrigger, Engine, FileTrigger, WebhookTrigger, Workflow, step
 
 HOME = Path(os.environ.get("STATE_DIRECTORY", ".")).resolve()
 INBOX, REPORTS = HOME / "inbox", HOME / "reports"
@@ -35,14 +36,37 @@ def report(slot: datetime) -> str:
     return page.name
 
 
+@step
+def keep(body: dict[str, Any], ctx: Context) -> str:
+    """Put a letter that was delivered into the inbox; a second time it is the same file."""
+    path = INBOX / f"{ctx.run_id}.txt"
+    path.write_text(str(body["text"]), "utf-8")
+    return path.name
+
+
+def secret() -> str:
+    """Give what senders sign with: from the environment, or a credential of systemd."""
+    kept = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/run/secrets"), "webhook-secret")
+    told = os.environ.get("WEBHOOK_SECRET", "")
+    return kept.read_text("utf-8").strip() if kept.is_file() else told
+
+
 words = Workflow("words", steps=[count])
 daily = Workflow("daily", steps=[report])
+letters = Workflow("letters", steps=[keep])
+
+triggers: list[Any] = [
+    FileTrigger(INBOX / "*.txt", words, name="inbox"),
+    CronTrigger("0 6 * * *", daily, tz="Europe/Paris", name="every-morning"),
+]
+if secret():
+    triggers.append(
+        WebhookTrigger("/hooks/letters", letters, secrets=[secret()], name="letters")
+    )
+
 engine = Engine(
     f"sqlite:///{HOME / 'playhead.db'}",
-    workflows=[words, daily],
-    triggers=[
-        FileTrigger(INBOX / "*.txt", words, name="inbox"),
-        CronTrigger("0 6 * * *", daily, tz="Europe/Paris", name="every-morning"),
-    ],
+    workflows=[words, daily, letters],
+    triggers=triggers,
     grace=GRACE,
 )

@@ -31,7 +31,7 @@ def main() -> None:
     backroom.start()
     backroom.is_open.wait()
     run = backroom.engine.start(shop.orders, order="lamp", key="order-1")
-    backroom.engine.signal(run, "paid", 9.5)
+    backroom.engine.signal(run, "paid", shop.Payment(9.5))
     print(run.result(timeout=10))
     print("healthy:", backroom.engine.health().ready)
     backroom.to_close.set()

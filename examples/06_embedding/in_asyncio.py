@@ -15,7 +15,7 @@ import shop
 async def serve_one(engine: shop.Engine, order: str, price: float) -> str:
     """Start a run, tell it something, await its result; the loop is never blocked for long."""
     run = engine.start(shop.orders, order=order)
-    engine.signal(run, "paid", price)
+    engine.signal(run, "paid", shop.Payment(price))
     result: str = await run
     return result
 

@@ -1,22 +1,36 @@
 """The engine in a web application: it lives as long as the application does.
 
-python examples/06_embedding/in_starlette.py          # plays a customer, and ends by itself
+python examples/06_embedding/in_starlette.py          # plays a customer and a bank, ends by itself
 uvicorn --app-dir examples/06_embedding in_starlette:app
 """
 
 import asyncio
+import base64
 import contextlib
+import hmac
+import json
+import os
 import threading
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import httpx
 import shop
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
-engine = shop.make()
+from playhead import WebhookTrigger, signal, webhooks
+
+SECRET = os.environ.get("BANK_SECRET", "whsec_b25seSBmb3IgcGxheWluZw==")
+payments = WebhookTrigger(
+    "/payments",
+    signal("paid", to=lambda firing: firing.facts["body"]["run"]),
+    secrets=[SECRET],
+    name="payments",
+)
+engine = shop.make(payments)
 
 
 @contextlib.asynccontextmanager
@@ -34,12 +48,6 @@ async def order(request: Request) -> Response:
     return JSONResponse({"run": run.id}, 202, {"Location": f"/orders/{run.id}"})
 
 
-async def pay(request: Request) -> Response:
-    """Tell a run that it is paid."""
-    engine.signal(request.path_params["run"], "paid", (await request.json())["amount"])
-    return Response(status_code=204)
-
-
 async def result(request: Request) -> Response:
     """Wait for the end of a run, however long it takes; the loop goes on meanwhile."""
     return JSONResponse({"result": await engine.get(request.path_params["run"])})
@@ -48,41 +56,55 @@ async def result(request: Request) -> Response:
 async def ready(_request: Request) -> Response:
     """Tell whether the engine is ready; this asks no database."""
     health = engine.health()
-    return JSONResponse(
-        {"ready": health.ready, "reason": health.reason}, 200 if health.ready else 503
-    )
+    return JSONResponse({"reason": health.reason}, 200 if health.ready else 503)
 
 
 app = Starlette(
     routes=[
         Route("/orders", order, methods=["POST"]),
-        Route("/orders/{run}/payment", pay, methods=["POST"]),
         Route("/orders/{run}", result),
         Route("/readyz", ready),
+        Mount("/hooks", webhooks(engine)),  # the bank delivers at /hooks/payments
     ],
     lifespan=lifespan,
 )
 
 
-async def customer() -> None:
-    """Use the application as a browser would."""
+def delivery(run: str, amount: float) -> tuple[bytes, dict[str, str]]:
+    """Write and sign what a bank would send, by the scheme of Standard Webhooks."""
+    body = json.dumps({"run": run, "amount": amount}).encode()
+    name, now = f"payment-{run}", str(int(datetime.now(UTC).timestamp()))  # noqa: TID251 - the bank has its own clock
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    mac = hmac.digest(key, f"{name}.{now}.".encode() + body, "sha256")
+    signature = f"v1,{base64.b64encode(mac).decode()}"
+    return body, {
+        "webhook-id": name, "webhook-timestamp": now, "webhook-signature": signature,
+    }  # fmt: skip
+
+
+async def visit() -> None:
+    """Use the application as a customer and a bank would; each of them says it twice."""
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://shop") as client,
     ):
-        print("ready:", (await client.get("/readyz")).json()["ready"])
-        for _ in range(2):  # the second time is the same order
+        print("ready:", (await client.get("/readyz")).status_code)
+        for _ in range(2):
             taken = await client.post(
                 "/orders", json={"order": "lamp"}, headers={"Idempotency-Key": "order-17"}
             )
-        where = taken.headers["location"]
-        await client.post(f"{where}/payment", json={"amount": 9.5})
-        print((await client.get(where)).json()["result"])
+        body, headers = delivery(taken.json()["run"], 9.5)
+        answers = [
+            (await client.post("/hooks/payments", content=body, headers=headers)).status_code
+            for _ in range(2)
+        ]
+        print("the bank is told:", answers)
+        print((await client.get(taken.headers["location"])).json()["result"])
     print("orders:", len(engine.runs("orders")))
     engine.close()  # looking after the end has opened the log again
 
 
 if __name__ == "__main__":
-    asyncio.run(customer())
+    asyncio.run(visit())
     print("threads left:", threading.active_count() - 1)

@@ -16,12 +16,15 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 import pytest
 from freezegun import freeze_time
 
 from engine.app import Engine
+from eventstore import clock
 from playhead.loading import load_engine
 from tests.playhead.served import Served, wait_until
+from tests.triggers.webhook.signing import SECRETS, signed
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "05_daemon"
@@ -42,6 +45,30 @@ def test_the_app_is_served(tmp_path: Path) -> None:
         assert [daemon.get(path).status_code for path in ("/livez", "/readyz")] == [200, 200]
         daemon.tell(signal.SIGTERM)
         assert daemon.finish() == 0
+    finally:
+        daemon.end()
+
+
+def test_the_app_takes_in_letters(tmp_path: Path) -> None:
+    """A signed delivery is one run, also when it is sent again; its letter lies in the inbox."""
+    daemon = Served(
+        tmp_path, str(APP), "--http", "127.0.0.1:0", STATE_DIRECTORY=str(tmp_path),
+        WEBHOOK_SECRET=SECRETS["standard"],
+    )  # fmt: skip
+    try:
+        body = b'{"text": "one two three four"}'
+        headers = signed("standard", body, clock.now_us() // clock.SECOND)
+        url = f"{daemon.ready().url}/hooks/letters"
+        answers = [httpx.post(url, content=body, headers=headers) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [202, 200]
+        assert httpx.post(url, content=b"{}", headers=headers).status_code == 401
+        desk = Engine(f"sqlite:///{tmp_path / 'playhead.db'}")
+        wait_until(lambda: desk.runs("words", status="succeeded"))
+        (letter,) = desk.runs("letters")
+        assert [answer.json()["run"] for answer in answers] == [letter.id] * 2
+        (counted,) = desk.runs("words")
+        assert counted.inputs["path"] == str(tmp_path / "inbox" / f"{letter.id}.txt")
+        assert desk.get(counted.id).result(timeout=1) == 4
     finally:
         daemon.end()
 

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from engine.app import Engine
 from eventstore import clock
 from tests.playhead.served import Served, Systemd, wait_until
+from tests.triggers.webhook.signing import SECRETS, signed
 
 APP = '''
 import os, threading
@@ -38,11 +40,9 @@ def work() -> str:
 
 
 class Moody:
-    """A trigger whose poll hangs, or that is of another kind, when a file says so."""
+    """A trigger whose look hangs, and whose closing waits for it, when files say so."""
 
     kind, name, workflow, hears = "moody", "moody", "works", None
-    if (HERE / "is-webhook").exists():
-        kind = "webhook"
 
     def check(self, workflows):
         pass
@@ -236,12 +236,110 @@ def test_the_environment_may_name_the_address(serve: Serve) -> None:
     assert daemon.get("/livez").status_code == 200
 
 
+# --- webhooks ------------------------------------------------------------------------------
+
+HOOKS = """
+from playhead import Engine, WebhookTrigger, Workflow, step
+
+
+@step
+def read(body: dict) -> str:
+    return body["text"]
+
+
+letters = Workflow("letters", steps=[read])
+hook = WebhookTrigger({path!r}, letters, secrets=[{secret!r}], name="letters")
+engine = Engine("sqlite:///log.db", workflows=[letters], triggers=[hook], grace=20)
+"""
+BODY = b'{"text": "hello"}'
+
+
+def hooked(folder: Path, path: str = "/hook") -> None:
+    """Let the app have a webhook."""
+    text = HOOKS.format(path=path, secret=SECRETS["standard"])
+    (folder / "app.py").write_text(text, "utf-8")
+
+
+def signature(name: str = "msg_1") -> dict[str, str]:
+    """Give the headers that sign the body now."""
+    return signed("standard", BODY, clock.now_us() // clock.SECOND, msg=name)
+
+
+def deliver(daemon: Served, name: str) -> httpx.Response:
+    """Deliver the body."""
+    return httpx.post(
+        f"{daemon.url}/hook", content=BODY, headers=signature(name), trust_env=False
+    )
+
+
+def test_a_delivery_is_a_run(serve: Serve, folder: Path, desk: Engine) -> None:
+    """The daemon takes it in and does the work; a copy is the same run, also at another daemon."""
+    hooked(folder)
+    one, two = serve(*HTTP).ready(), serve(*HTTP).ready()
+    answers = [deliver(one, "msg_1"), deliver(two, "msg_1"), deliver(one, "msg_1")]
+    assert [answer.status_code for answer in answers] == [202, 200, 200]
+    wait_until(lambda: desk.runs(status="succeeded"))
+    (row,) = desk.runs()
+    assert {answer.json()["run"] for answer in answers} == {row.id}
+
+
+def test_a_delivery_that_is_inside_is_answered(
+    serve: Serve, folder: Path, desk: Engine
+) -> None:
+    """After SIGTERM it is taken in and answered; a new one is to come again; exit code 0."""
+    hooked(folder)
+    daemon = serve(*HTTP).ready()
+    host, _, port = daemon.url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as sender:
+        head = {"Host": "x", "Content-Length": str(len(BODY)), "Expect": "100-continue"}
+        lines = [f"{name}: {value}" for name, value in {**head, **signature()}.items()]
+        sender.sendall("\r\n".join(["POST /hook HTTP/1.1", *lines, "", ""]).encode())
+        assert sender.recv(4096).startswith(b"HTTP/1.1 100 "), "now it is inside"
+        daemon.tell(signal.SIGTERM)
+        wait_until(lambda: daemon.get("/readyz").status_code == 503)
+        late = deliver(daemon, "msg_2")
+        assert (late.status_code, late.headers["retry-after"]) == (503, "5")
+        sender.sendall(BODY)
+        answer = sender.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 202 ")
+    assert daemon.finish() == 0
+    (row,) = desk.runs()
+    assert row.id in answer.decode()
+
+
+@pytest.mark.slow
+def test_a_sender_that_never_ends_holds_no_daemon(serve: Serve, folder: Path) -> None:
+    """A delivery whose body does not come is waited for 5 seconds, and cut off."""
+    hooked(folder)
+    daemon = serve(*HTTP).ready()
+    host, _, port = daemon.url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as sender:
+        sender.sendall(
+            b"POST /hook HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+            b"Expect: 100-continue\r\n\r\n"
+        )
+        assert sender.recv(4096).startswith(b"HTTP/1.1 100 ")
+        daemon.tell(signal.SIGTERM)
+        assert daemon.finish(15) == 0
+
+
+def test_a_webhook_takes_no_path_of_the_daemon(serve: Serve, folder: Path) -> None:
+    """Where health is told nothing can be delivered: exit code 2, nothing is started."""
+    hooked(folder, "/readyz")
+    daemon = serve(*HTTP)
+    assert daemon.finish() == 2
+    assert daemon.said == (
+        "playhead: /readyz is where the daemon tells its health; give that webhook another path"
+    )
+    assert not (folder / "log.db").exists()
+
+
 def test_webhooks_without_a_door_are_told(serve: Serve, folder: Path) -> None:
     """A daemon that cannot receive a trigger's deliveries says so, and works."""
-    (folder / "is-webhook").touch()
+    hooked(folder)
     daemon = serve().ready()
     assert daemon.lines[0] == (
-        "moody: deliveries are not received by this process; give --http HOST:PORT"
+        "letters: deliveries are not received by this process; give --http HOST:PORT"
     )
 
 
