@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from engine.core.run import next_due
-from engine.draining import HANGS, drain, flights, release_runs
+from engine.draining import HANGS, drain, flights, release_runs, tell_left_behind
 from engine.driver import Driver
 from engine.expiring import expire
 from engine.health import Pulse
@@ -256,11 +256,7 @@ class Background:
         finally:  # Ctrl-C cuts the waiting short, not what must be let go of
             stuck = self._let_go(looking)
             self.pulse.end()
-        for what in stuck:
-            log.warning(
-                "%s did not return within %g s; its thread is left behind and its run released",
-                what, grace, extra={"action": "step_left_behind"},
-            )  # fmt: skip
+        tell_left_behind(stuck, grace)
         return stuck
 
     def _let_go(self, looking: threading.Thread | None) -> list[str]:

@@ -54,3 +54,12 @@ def release_runs(driver: Driver) -> None:
                 "run %s could not be let go of: %s", hold.run.id, error,
                 extra={"action": "release_failed"},
             )  # fmt: skip
+
+
+def tell_left_behind(stuck: list[str], grace: float) -> None:
+    """Warn of what has not returned; its thread ends with the process."""
+    for what in stuck:
+        log.warning(
+            "%s did not return within %g s; its thread is left behind and its run released",
+            what, grace, extra={"action": "step_left_behind"},
+        )  # fmt: skip
