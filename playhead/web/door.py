@@ -4,13 +4,14 @@ Laws of this file: asking for health asks no database; a delivery that the daemo
 not take is refused before it is read, and its sender is told to come back.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from engine.health import Health
 
@@ -46,14 +47,25 @@ class Door:
         return _answer(health.reason or SHUT, 503)
 
     async def _deliver(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a delivery in, unless shut."""
+        """Let a delivery in, unless shut; one that is cut off in the end may come again too."""
         if not self.is_open:
-            again = {"Retry-After": RETRY_AFTER, "Connection": "close"}
-            await _answer(SHUT, 503, again)(scope, receive, send)
+            await _AGAIN(scope, receive, send)
             return
+        has_begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
         self.inside += 1
         try:
-            await self._webhooks(scope, receive, send)
+            await self._webhooks(scope, receive, sending)
+        except asyncio.CancelledError:  # the server stops, and waits for it no longer
+            if self.is_open:
+                raise
+            if not has_begun:
+                await _AGAIN(scope, receive, send)
         finally:
             self.inside -= 1
 
@@ -61,3 +73,6 @@ class Door:
 def _answer(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     fresh = {"Cache-Control": "no-store", **(headers or {})}
     return PlainTextResponse(f"{text}\n", status, fresh)
+
+
+_AGAIN = _answer(SHUT, 503, {"Retry-After": RETRY_AFTER, "Connection": "close"})

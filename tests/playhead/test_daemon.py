@@ -309,7 +309,7 @@ def test_a_delivery_that_is_inside_is_answered(
 
 @pytest.mark.slow
 def test_a_sender_that_never_ends_holds_no_daemon(serve: Serve, folder: Path) -> None:
-    """A delivery whose body does not come is waited for 5 seconds, and cut off."""
+    """A delivery whose body does not come is waited for 5 seconds, and is to come again."""
     hooked(folder)
     daemon = serve(*HTTP).ready()
     host, _, port = daemon.url.removeprefix("http://").rpartition(":")
@@ -320,7 +320,11 @@ def test_a_sender_that_never_ends_holds_no_daemon(serve: Serve, folder: Path) ->
         )
         assert sender.recv(4096).startswith(b"HTTP/1.1 100 ")
         daemon.tell(signal.SIGTERM)
+        answer = sender.recv(4096)
         assert daemon.finish(15) == 0
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 5" in answer.lower()
+    assert "Traceback" not in daemon.said
 
 
 def test_a_webhook_takes_no_path_of_the_daemon(serve: Serve, folder: Path) -> None:

@@ -132,6 +132,37 @@ def test_a_delivery_inside_is_answered(server: Server, door: Door) -> None:
     assert door.inside == 0
 
 
+def test_a_delivery_cut_off_while_the_door_is_open() -> None:
+    """Whoever cancels it hears so: only a door that was shut has an answer ready."""
+
+    async def cut() -> None:
+        arrived = asyncio.Event()
+
+        async def hang(request: Request) -> Response:
+            arrived.set()
+            await asyncio.Event().wait()
+            raise AssertionError("never")
+
+        door = Door(lambda: WELL, [Route("/hook", hang, methods=["POST"])])
+        door.is_open = True
+        transport = httpx.ASGITransport(door.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
+            asking = asyncio.create_task(client.post("/hook"))
+            await arrived.wait()
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            assert door.inside == 0
+            asking = asyncio.create_task(client.post("/hook"))
+            arrived.clear()
+            await arrived.wait()
+            door.is_open = False
+            asking.cancel()
+            assert (await asking).status_code == 503
+
+    asyncio.run(cut())
+
+
 def test_a_door_without_webhooks(health: Ill) -> None:
     """It tells the health, and everything else is not found."""
     door = Door(health)
