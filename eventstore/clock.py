@@ -18,16 +18,30 @@ LAST = 253_402_300_799_999_999  # the last microsecond that a datetime can name,
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+# In a tuple, where freezegun does not replace it; it may have been frozen already.
+_REAL = tuple(kind for kind in datetime.datetime.__mro__ if kind.__module__ == "datetime")
 _chance: random.Random = random.SystemRandom()
 
 
 def now_us() -> int:
     """Give the wall time in microseconds since 1970-01-01 UTC, as freezegun lets us see it."""
+    kind = datetime.datetime
     try:
-        return (datetime.datetime.now(UTC) - _EPOCH) // _MICROSECOND
+        us = (kind.now(UTC) - _EPOCH) // _MICROSECOND
+        is_over = kind is not _REAL[0] and _is_thawing(kind)
     except IndexError:
-        # freezegun pops its list of frozen times while another thread reads it (freezegun #345).
-        return (datetime.datetime.now(UTC) - _EPOCH) // _MICROSECOND
+        is_over = True
+    return time.clock_gettime_ns(time.CLOCK_REALTIME) // 1000 if is_over else us
+
+
+def _is_thawing(kind: type[datetime.datetime]) -> bool:
+    """Tell whether another thread is just leaving `freeze_time`: frozen time is over.
+
+    freezegun empties its lists before it puts the real clock back. In between `now` raises
+    IndexError, or takes the local time for UTC (freezegun #345).
+    """
+    frozen = getattr(kind, "_time_to_freeze", None)
+    return frozen is not None and frozen() is None
 
 
 def to_us(when: datetime.datetime) -> int:
@@ -54,6 +68,13 @@ def real_seconds() -> float:
 def real_sleep(seconds: float) -> None:
     """Wait really; for polls between processes, never for anything recorded."""
     time.sleep(seconds)  # freezegun does not touch sleep
+
+
+class Unfrozen:
+    """What a library may take for its module `time` that must not stand still with the clock."""
+
+    monotonic = staticmethod(real_seconds)
+    sleep = staticmethod(real_sleep)
 
 
 def new_id() -> str:

@@ -170,6 +170,11 @@ class Watch:
 
 def _new_observer() -> Any:
     """Give watchdog's observer; on Linux one that tells a file moved in from one half written."""
+    from watchdog.utils import delayed_queue  # noqa: PLC0415
+
+    # It holds back half a move for 0.5 s. On a frozen clock a file moved out of the folder would
+    # hold back every event after it, for ever, and `close` too.
+    delayed_queue.time = clock.Unfrozen  # type: ignore[assignment, attr-defined]
     if sys.platform != "linux":
         from watchdog.observers import Observer  # noqa: PLC0415
 
