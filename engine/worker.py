@@ -83,6 +83,15 @@ class Worker:
             if self._entered:
                 self._renew(clock.now_us())
 
+    def _wake_up(self, now: int) -> None:
+        """Renew a lease that ran out while this process slept, or its clock was moved.
+
+        Where no lock tells that it lives, in memory, it would take itself for dead, and begin
+        its steps in flight a second time.
+        """
+        if self._entered and self._until <= now:
+            self.renew()
+
     def leave(self) -> None:
         """Deregister; what is still owned becomes claimable at once."""
         with self._lock:
@@ -128,8 +137,7 @@ class Worker:
         return len(claims)
 
     def _claims(self, limit: int) -> list[Claim]:
-        if self._entered and self._until <= clock.now_us():
-            self.renew()  # it slept: what it takes now must not be anybody's at once
+        self._wake_up(clock.now_us())  # what it takes now must not be anybody's at once
         return self.log.claim(
             self.id, kind="run", now=clock.now_us(), limit=limit,
             offers=[w.hash for w in self.workflows.values()], names=list(self.workflows),
@@ -219,6 +227,7 @@ class Worker:
     def sweep(self, driver: Driver) -> bool:
         """Do what only the passing of time asks for: bury the dead, wake behind breakers."""
         now = clock.now_us()
+        self._wake_up(now)
         buried = self.log.bury(now=now)
         for worker in buried:
             log.warning(

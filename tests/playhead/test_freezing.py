@@ -420,3 +420,36 @@ def test_an_open_engine_bears_a_clock_set_back() -> None:
         keys = [row.key for row in engine.runs(limit=None) if row.key]
         assert len(keys) == len(set(keys))
         engine.close()
+
+
+@pytest.mark.parametrize("where", ["memory", "file"])
+def test_a_step_in_flight_outlives_a_leap(
+    where: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Hours pass at once under a step, as in a suspended laptop: it is not begun a second time."""
+    begun, go_on = threading.Event(), threading.Event()
+    calls = []
+
+    @step
+    def dig() -> int:
+        calls.append(1)
+        begun.set()
+        assert go_on.wait(20)
+        return len(calls)
+
+    digging = Workflow("digging", steps=[dig])
+    url = "sqlite:///:memory:" if where == "memory" else f"sqlite:///{tmp_path / 'log.db'}"
+    trigger = IntervalTrigger(timedelta(hours=1), noted)
+    with freeze_time(BEGIN) as frozen:
+        engine = Engine(url, workflows=[digging, noted], triggers=[trigger])
+        with engine:
+            run = engine.start(digging)
+            assert begun.wait(10)
+            for hour in (1, 2):
+                frozen.tick(timedelta(hours=1))
+                until(lambda hour=hour: len(engine.runs(noted, status="succeeded")) == hour)
+            go_on.set()
+            assert run.result(timeout=10) == 1
+            types = [event.type for event in engine.history(run)]
+    assert types == ["run.started", "step.started", "step.succeeded", "run.succeeded"]
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
