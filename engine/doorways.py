@@ -60,7 +60,7 @@ class _Failing(msgspec.Struct):
 
 
 class Doorways:
-    """Every trigger with its door; polled from one thread at a time."""
+    """Every trigger with its door; safe from any thread, of which one polls at a time."""
 
     def __init__(self, triggers: Mapping[str, Trigger], starter: Starter) -> None:
         self._triggers = triggers
@@ -69,6 +69,7 @@ class Doorways:
         self._due: dict[str, int | None] = {}
         self._failing: dict[str, _Failing] = {}
         self._lock = threading.Lock()
+        self._polling = threading.RLock()  # a trigger's user code may ask when something is due
         self._woken: set[str] = set()
         self._ended: set[str] = set()  # those that hear of a run's end
 
@@ -116,7 +117,10 @@ class Doorways:
         Args:
             always: poll all of them: the folder is the truth, not the watch.
         """
-        now = clock.now_us()
+        with self._polling:
+            return self._poll(clock.now_us(), always=always)
+
+    def _poll(self, now: int, *, always: bool) -> int | None:
         with self._lock:
             woken, self._woken = self._woken, set()
             ended, self._ended = self._ended, set()
@@ -155,8 +159,8 @@ class Doorways:
 
     def next_due(self) -> int | None:
         """Give when the next trigger is due by the engine's clock."""
-        return self._earliest() if self._due else self.poll()
+        return self._earliest() if self._due else self.poll()  # nobody has looked yet
 
     def _earliest(self) -> int | None:
-        known = [due for due in self._due.values() if due is not None]
+        known = [due for due in list(self._due.values()) if due is not None]
         return min(known) if known else None

@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from playhead.timeline import Timeline
 
 MARK = (
-    "timeline(start): where the clock of the `timeline` fixture begins, an aware datetime or a"
-    " text in UTC; by default the first moment of 2030"
+    "timeline(start): where the clock of the `timeline` fixture begins, an aware datetime, a date"
+    " or a text such as '2026-03-28 12:00' in UTC; by default the first moment of 2030"
 )
 
 
@@ -54,6 +54,25 @@ def timeline(
     from playhead.timeline import Timeline  # noqa: PLC0415 - see the caption
 
     mark = request.node.get_closest_marker("timeline")
-    said = (mark.args, mark.kwargs) if mark else ((), {})
-    with Timeline(*said[0], **said[1], engines=_playhead_engines) as moving:
+    start = _start_of(mark) if mark else None
+    try:
+        line = Timeline(start, engines=_playhead_engines)
+    except (TypeError, ValueError) as error:
+        pytest.fail(f"@pytest.mark.timeline: {error}", pytrace=False)
+    with line as moving:
         yield moving
+
+
+def _start_of(mark: pytest.Mark) -> Any:
+    """Give the one argument of the mark, by place or by name; None: it has none."""
+    said = {**mark.kwargs, **{f"argument {n}": arg for n, arg in enumerate(mark.args, 1)}}
+    start = said.pop("argument 1", None)
+    if start is None:
+        start = said.pop("start", None)
+    if said:
+        pytest.fail(
+            f"@pytest.mark.timeline takes one moment, start, and no {', '.join(sorted(said))}:"
+            " write @pytest.mark.timeline('2026-03-28 12:00')",
+            pytrace=False,
+        )
+    return start

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engine.testing import Crashed, assert_replays, crash_after, given, value
     from playhead.engines import Engines
-    from playhead.timeline import Timeline, TimelineRefused
+    from playhead.moments import TimelineRefused
+    from playhead.timeline import Timeline
     from triggers.dropping import drop
 
 _ROOMS = {
     "engine.testing": ("Crashed", "assert_replays", "crash_after", "given", "value"),
     "playhead.engines": ("Engines",),
-    "playhead.timeline": ("Timeline", "TimelineRefused"),
+    "playhead.moments": ("TimelineRefused",),
+    "playhead.timeline": ("Timeline",),
     "triggers.dropping": ("drop",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

@@ -14,14 +14,19 @@ import freezegun
 import freezegun.api
 
 from engine.app import Engine
-from engine.errors import PlayheadError
 from engine.flights import Flight
 from eventstore import clock
 from playhead.engines import Engines
+from playhead.moments import TimelineRefused, arrival, moment_of
+from triggers import FileTrigger
 
 START = "2030-01-01T00:00:00+00:00"
 PATIENCE = 1.0  # real seconds in which threads may finish what is ready
 LOOK = 0.002  # real seconds between two looks at an engine that works in the background
+STUCK = (
+    0.1  # real seconds after which it is asked whether what is due is anything of this engine
+)
+LIVE = ("scheduled", "running", "waiting", "cancelling")  # runs that an engine may go on with
 REAL = (
     # These wait or measure for themselves. Under a clock that stands still some wait for ever,
     # and under one that jumps others give up; see freezegun #129, #290, #345 and #384.
@@ -29,10 +34,6 @@ REAL = (
     "asyncio", "_pytest", "pytest_timeout", "xdist", "execnet", "hypothesis", "sqlalchemy.pool",
     "sqlalchemy.util", "psycopg", "watchdog", "httpcore", "anyio", "uvicorn",
 )  # fmt: skip
-
-
-class TimelineRefused(PlayheadError):
-    """Time cannot be moved as asked; the message says why and what to do."""
 
 
 class _Frozen(Protocol):
@@ -50,14 +51,19 @@ class Timeline:
         """Take the moment to begin at.
 
         Args:
-            start: an aware datetime, or a text that freezegun reads, in UTC. None: where the
-                clock stands if it is frozen already, else the first moment of 2030.
+            start: an aware datetime, a date, or a text as of ISO 8601, in UTC if it does not say.
+                None: where the clock stands if it is frozen already, else the first moment of
+                2030.
             engines: engines made here are watched from their birth.
+
+        Raises:
+            TypeError: `start` is neither.
+            ValueError: `start` is no moment, or has no time zone.
         """
         self.patience = PATIENCE
         self._engines = Engines() if engines is None else engines
         self._added: list[Engine] = []
-        self._start = start
+        self._start = None if start is None else moment_of(start)
         self._freezer: Any = None
         self._frozen: _Frozen | None = None
         self._limit = 0
@@ -66,9 +72,7 @@ class Timeline:
         """Freeze the clock."""
         start = self._start
         if start is None:
-            start = self.now if freezegun.api.freeze_factories else START
-        if isinstance(start, datetime):
-            start = clock.from_us(clock.to_us(start))
+            start = self.now if freezegun.api.freeze_factories else moment_of(START)
         self._freezer = freezegun.freeze_time(start, ignore=list(REAL), real_asyncio=True)
         # Whoever asks the clock is judged by the module that asks, not by who called that one:
         # a step on a thread sees frozen time, whatever stands below it on the stack.
@@ -97,6 +101,10 @@ class Timeline:
 
     def add(self, engine: Engine) -> Engine:
         """Watch an engine that was made elsewhere; gives it back. It is not closed here."""
+        if not isinstance(engine, Engine):
+            raise TypeError(
+                f"a timeline walks through what is due in an Engine, not {engine!r}"
+            )
         if engine not in self._added:
             self._added.append(engine)
         return engine
@@ -129,7 +137,7 @@ class Timeline:
         Raises:
             TimelineRefused: a step is in flight, or the target lies in the past.
         """
-        target = self._target(by, parts)
+        target = arrival(self.now, by, parts)
         self._settle()
         moments = []
         while (due := self._next()) is not None and due <= target:
@@ -169,28 +177,9 @@ class Timeline:
         Raises:
             TimelineRefused: a step is in flight, or the target lies in the past.
         """
-        target = self._target(by, parts)
+        target = arrival(self.now, by, parts)
         self._settle()
         self._move(target)
-        return target
-
-    def _target(
-        self, by: timedelta | datetime | float | None, parts: dict[str, float]
-    ) -> datetime:
-        if (by is None) == (not parts):
-            raise TypeError("say how far: one of `hours=1`, a timedelta, seconds or a datetime")
-        now = self.now
-        if isinstance(by, datetime):
-            target = clock.from_us(clock.to_us(by))
-        elif isinstance(by, timedelta):
-            target = now + by
-        else:
-            target = now + (timedelta(**parts) if by is None else timedelta(seconds=by))
-        if target < now:
-            raise TimelineRefused(
-                f"it is {now.isoformat()} and time does not go back to {target.isoformat()};"
-                " begin earlier: @pytest.mark.timeline(start)"
-            )
         return target
 
     def _move(self, to: datetime) -> None:
@@ -209,16 +198,20 @@ class Timeline:
 
     def _next(self) -> datetime | None:
         """Give the next moment at which any engine has something to do; later than now."""
-        now = self.now
-        dues = []
-        for engine in self.engines:
-            due = engine.next_due()
-            if due is not None and due <= now:  # nobody here can do it: look behind it
-                us = engine.log.next_due(kinds=("run", "breaker"), after=clock.now_us())
-                due = None if us is None else clock.from_us(us)
-            if due is not None:
-                dues.append(due)
-        return min(dues, default=None)
+        dues = [due for due in map(self._next_of, self.engines) if due is not None]
+        return clock.from_us(min(dues)) if dues else None
+
+    def _next_of(self, engine: Engine) -> int | None:
+        now = clock.now_us()
+        due = engine.next_due()
+        if due is None or due > self.now:
+            return None if due is None else clock.to_us(due)
+        # Nobody here can do what is due: look behind it.
+        behind = [
+            engine.log.next_due(kinds=("run", "breaker"), after=now),
+            engine.doorways.next_due(),
+        ]
+        return min((us for us in behind if us is not None and us > now), default=None)
 
     def _settle(self) -> None:
         """Do all that is ready, in all engines; one may have woken another."""
@@ -228,26 +221,50 @@ class Timeline:
             before = sum(engine.log.counters.events for engine in engines)
             for engine in engines:
                 if engine.is_open:
+                    self._look_at_folders(engine)
                     self._wait_quiet(engine)
                 else:
                     engine.run_until_idle()
-            if len(engines) < 2 or before == sum(e.log.counters.events for e in engines):
+                    if engine.log.owned(engine.worker.id):  # `engine.run` in another thread
+                        self._wait_quiet(engine)
+            is_alone = len(engines) == 1 and not engines[0].is_open
+            if is_alone or before == sum(engine.log.counters.events for engine in engines):
                 break
         self._refuse_in_flight(self._in_steps(engines, own=False))
 
+    def _look_at_folders(self, engine: Engine) -> None:
+        """Let the triggers of an open engine look now: left alone, they do so within a second."""
+        for trigger in engine.triggers.values():
+            if isinstance(trigger, FileTrigger):
+                trigger.look_soon()
+        engine.poll_triggers()
+
     def _wait_quiet(self, engine: Engine) -> None:
-        """Wait until the threads of an open engine have done all that is ready.
+        """Wait until the threads of an engine have done all that is ready.
 
         A run is due, or owned, or waits for a later moment: an engine with nothing due and
         nothing owned has nothing to do.
         """
         engine.poke()
-        until = clock.real_seconds() + self.patience
-        while clock.real_seconds() < until:
+        began = clock.real_seconds()
+        while (waited := clock.real_seconds() - began) < self.patience:
             due = engine.next_due()
-            if (due is None or due > self.now) and not engine.log.owned(engine.worker.id):
+            if not engine.log.owned(engine.worker.id) and (
+                due is None or due > self.now or (waited > STUCK and not self._is_ready(engine))
+            ):
                 return
             clock.real_sleep(LOOK)
+
+    def _is_ready(self, engine: Engine) -> bool:
+        """Tell whether what is due is anything that this engine can do."""
+        now = clock.now_us()
+        dues = [engine.log.next_due(kinds=("breaker",)), engine.doorways.next_due()]
+        dues += [
+            head.due
+            for head in engine.log.heads(kind="run", status=LIVE)
+            if head.owner is None and head.name in engine.workflows
+        ]
+        return any(due is not None and due <= now for due in dues)
 
     def _in_steps(self, engines: list[Engine], *, own: bool) -> Iterator[Flight]:
         """Give the attempts in flight; `own`: only those that no thread of an engine performs."""

@@ -181,7 +181,7 @@ class FileTrigger:
         return Watch(
             root,
             is_deep=self._plan.pattern.is_deep,
-            wake=self._wake,
+            wake=self.look_soon,
             every=self._pace,
             pause=self._looking,
             closed=self._saw_closed if self._plan.rule.kind == "close" else None,
@@ -201,7 +201,8 @@ class FileTrigger:
     def _opened(self) -> list[tuple[Door, Drop | None]]:
         return [(door, self._drops.get(door)) for door in self._open[:]]
 
-    def _wake(self) -> None:
+    def look_soon(self) -> None:
+        """Look at the folder with the next poll, whatever the watch has told; from any thread."""
         for door, drop in self._opened():
             if drop is not None:
                 drop.is_hinted = True
