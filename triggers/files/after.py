@@ -197,6 +197,8 @@ class Leaving:
     def _move(self, sight: Sight, run: str, outcome: str) -> None:
         folder = self._after.good if outcome == "succeeded" else self._after.failed
         path = os.path.join(self._root, sight.relative)  # noqa: PTH118
+        if _is_led_away(self._root, sight.relative):
+            raise tidy.NotTheFile(path)
         tidy.check(path, sight.size, sight.mtime)
         for marker in self._marker.candidates(path) if self._marker else ():
             try:
@@ -223,6 +225,13 @@ class Leaving:
         self._telling.say(
             door, reason, owed.sight.relative, now, repeats=True, path=path, run=run
         )
+
+
+def _is_led_away(root: str, relative: str) -> bool:
+    """Tell whether a folder on the way to a file has become a link: no look would go there."""
+    below = os.path.dirname(relative)  # noqa: PTH120
+    whole = os.path.join(os.path.realpath(root), below)  # noqa: PTH118
+    return bool(below) and os.path.realpath(whole) != whole
 
 
 def _take(path: str, folder: str | None, run: str, size: int, mtime: int) -> None:

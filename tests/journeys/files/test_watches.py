@@ -122,7 +122,6 @@ def ready_or_skip(daemon, app, until):
         pytest.skip("namespaces or mounts are not allowed here")
 
 
-@pytest.mark.xfail(strict=True, reason="not in this version yet")
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "9p", "whatfs"])
 def test_a_network_file_system_is_looked_at(app, program, reader, until, kind):
     """Where others may change files unseen by this system no watch is held; looks find them."""
