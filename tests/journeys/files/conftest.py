@@ -101,11 +101,11 @@ def elsewhere(inbox, tmp_path):
         yield folder
 
 
-def is_mounted(folder):
+def is_mounted(folder, size="64m"):
     """Mount a file system in memory, if this user may."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         return False
-    command = ["mount", "-t", "tmpfs", "-o", "size=256m", "none", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
@@ -120,8 +120,8 @@ def mount():
     """Mount file systems in memory over folders; all are unmounted at the end."""
     done = []
 
-    def put(folder):
-        if not is_mounted(folder):
+    def put(folder, **options):
+        if not is_mounted(folder, **options):
             pytest.skip("mounting needs root")
         done.append(folder)
 
