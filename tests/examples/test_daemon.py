@@ -76,8 +76,10 @@ def test_the_app_takes_in_letters(tmp_path: Path) -> None:
 def test_the_app_has_a_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each morning at six in Paris one report is written, also in summer."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(sys, "path", sys.path.copy())
     with freeze_time("2030-07-01T00:00:00Z") as frozen:
         engine = load_engine(str(APP))
+        sys.modules.pop("app", None)  # other tests have one, too
         engine.run_until_idle()
         (tmp_path / "inbox" / "a.txt").write_text("words")
         frozen.move_to("2030-07-01T04:00:00Z")
