@@ -14,6 +14,7 @@ from engine.triggering import Door
 from eventstore import clock
 from triggers.errors import wrong
 from triggers.files import tidy
+from triggers.files.below import NotTheFile, is_below, place_of
 from triggers.files.complete import Marker
 from triggers.files.sights import Sight
 from triggers.files.telling import Telling
@@ -87,6 +88,14 @@ def _check_place(option: str, folder: str, root: str) -> None:
             f"{option}={folder!r} is the folder that is watched: a file moved there would be a"
             " new drop; write another folder"
         )
+    so_far = root
+    for part in is_below(root, folder) or ():
+        so_far = os.path.join(so_far, part)  # noqa: PTH118
+        if os.path.islink(so_far):  # noqa: PTH114
+            raise wrong(
+                f"{option}={folder!r} goes through {so_far}, a link in the watched folder, where"
+                " none is followed; write the folder that it leads to"
+            )
     if os.path.lexists(folder) and not os.path.isdir(folder):  # noqa: PTH112
         raise wrong(f"{option}={folder!r} is no folder; files are to be moved into it")
 
@@ -180,7 +189,7 @@ class Leaving:
         sight = owed.sight
         try:
             self._move(sight, run, outcome)
-        except tidy.NotTheFile:
+        except NotTheFile:
             pass
         except BlockingIOError:
             return False  # another process is moving it
@@ -196,18 +205,23 @@ class Leaving:
 
     def _move(self, sight: Sight, run: str, outcome: str) -> None:
         folder = self._after.good if outcome == "succeeded" else self._after.failed
-        path = os.path.join(self._root, sight.relative)  # noqa: PTH118
-        if _is_led_away(self._root, sight.relative):
-            raise tidy.NotTheFile(path)
-        tidy.check(path, sight.size, sight.mtime)
-        for marker in self._marker.candidates(path) if self._marker else ():
+        relative = sight.relative
+        tidy.check(self._root, relative, size=sight.size, mtime=sight.mtime)
+        for marker in self._marker.candidates(relative) if self._marker else ():
             try:
-                status = os.lstat(marker)
-                _take(marker, folder, run, status.st_size, status.st_mtime_ns)
-            except (FileNotFoundError, tidy.NotTheFile):
+                with place_of(self._root, marker) as place:
+                    status = place.status()
+                self._take(marker, folder, run, status.st_size, status.st_mtime_ns)
+            except (FileNotFoundError, NotTheFile):
                 continue
             break
-        _take(path, folder, run, sight.size, sight.mtime)
+        self._take(relative, folder, run, sight.size, sight.mtime)
+
+    def _take(self, relative: str, folder: str | None, run: str, size: int, mtime: int) -> None:
+        if folder is None:
+            tidy.delete(self._root, relative, size=size, mtime=mtime)
+        else:
+            tidy.move(self._root, relative, folder, run, size=size, mtime=mtime)
 
     def _tell(self, door: Door, run: str, owed: _Owed, error: OSError, now: int) -> None:
         deed = "deleted" if self._after.good is None and owed.outcome == ENDED[0] else "moved"
@@ -225,17 +239,3 @@ class Leaving:
         self._telling.say(
             door, reason, owed.sight.relative, now, repeats=True, path=path, run=run
         )
-
-
-def _is_led_away(root: str, relative: str) -> bool:
-    """Tell whether a folder on the way to a file has become a link: no look would go there."""
-    below = os.path.dirname(relative)  # noqa: PTH120
-    whole = os.path.join(os.path.realpath(root), below)  # noqa: PTH118
-    return bool(below) and os.path.realpath(whole) != whole
-
-
-def _take(path: str, folder: str | None, run: str, size: int, mtime: int) -> None:
-    if folder is None:
-        tidy.delete(path, size=size, mtime=mtime)
-    else:
-        tidy.move(path, folder, run, size=size, mtime=mtime)

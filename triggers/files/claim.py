@@ -5,6 +5,7 @@ decides. What is not claimed stays on disk.
 """
 
 import os
+import stat
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,8 +14,9 @@ from engine.triggering import Door, Fired
 from engine.triggering import Firing as Letter
 from eventstore import clock
 from triggers.files.after import After, Leaving
+from triggers.files.below import NotTheFile
 from triggers.files.complete import Rule
-from triggers.files.identity import Changed, Identity
+from triggers.files.identity import Identity
 from triggers.files.pattern import Pattern
 from triggers.files.place import skipped
 from triggers.files.scan import Look, scan
@@ -101,7 +103,7 @@ class Claims:
         """Give the key of a file, read whole if need be; None: it cannot be had."""
         try:
             _, key = self._identity.key(sight)
-        except (OSError, Changed):
+        except (OSError, NotTheFile):
             return None
         self._identity.forget(sight)
         return key
@@ -164,14 +166,12 @@ class Claims:
         batch: dict[str, Sight] = {}
         later: list[Sight] = []  # the same bytes as one of the batch
         total = 0
-        while self._backlog and len(batch) < most and total < budget:
+        while self._backlog and len(batch) < most and len(later) < AT_ONCE and total < budget:
             sight = self._backlog.pop()
             try:
-                status = os.lstat(self._path(sight))
-                if (status.st_size, status.st_mtime_ns) != (sight.size, sight.mtime):
-                    raise Changed  # noqa: TRY301
+                self._check(sight)
                 read, key = self._identity.key(sight, most=budget - total)
-            except (Changed, FileNotFoundError):
+            except (NotTheFile, FileNotFoundError, NotADirectoryError):
                 self.sights.forget(sight)
                 self._identity.forget(sight)
                 continue
@@ -188,6 +188,13 @@ class Claims:
                 batch[key] = sight
         self._backlog.extend(reversed(later))
         return total, batch
+
+    def _check(self, sight: Sight) -> None:
+        """Raise NotTheFile if it has changed since the look."""
+        status = os.lstat(self._path(sight))
+        is_same = (status.st_size, status.st_mtime_ns) == (sight.size, sight.mtime)
+        if not is_same or not stat.S_ISREG(status.st_mode):
+            raise NotTheFile(sight.relative)
 
     def _tell_unread(self, door: Door, sight: Sight, error: OSError, now: int) -> None:
         reason = f"cannot be read: {error.strerror}"

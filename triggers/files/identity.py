@@ -2,24 +2,21 @@
 
 import hashlib
 import os
-import stat
 
+from triggers.files.below import NotTheFile, place_of
 from triggers.files.sights import Sight
 
 KINDS = ("path+size+mtime", "path", "sha256")
 SLICE = 1 << 20  # bytes read at once
 
 
-class Changed(Exception):
-    """The file is not what a look saw: gone, no regular file, of another size or mtime."""
-
-
 class Digest:
     """The SHA-256 of one file's bytes, taken in slices, so that nobody waits for a large one."""
 
-    def __init__(self, path: str, size: int, mtime: int) -> None:
-        """Take the file as a look saw it: absolute path, bytes, nanoseconds."""
-        self._path, self._size, self._mtime = path, size, mtime
+    def __init__(self, root: str, relative: str, size: int, mtime: int) -> None:
+        """Take the file as a look saw it: where, bytes, nanoseconds."""
+        self._root, self._relative = root, relative
+        self._size, self._mtime = size, mtime
         self._at = 0
         self._sum = hashlib.sha256()
 
@@ -33,17 +30,11 @@ class Digest:
             The bytes read, and the digest in hex once all is read.
 
         Raises:
-            Changed: it is another file now.
+            NotTheFile: it is another file now.
             OSError: it cannot be read.
         """
-        # O_NONBLOCK: a FIFO put in its place since the look would hold us for ever.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
-            file = os.open(self._path, flags)
-        except OSError as error:
-            if isinstance(error, FileNotFoundError) or os.path.islink(self._path):  # noqa: PTH114
-                raise Changed from error
-            raise
+        with place_of(self._root, self._relative) as place:
+            file = place.open()
         try:
             self._check(file)
             os.lseek(file, self._at, os.SEEK_SET)
@@ -56,14 +47,13 @@ class Digest:
         finally:
             os.close(file)
         if self._at > self._size or (not read and self._at < self._size):
-            raise Changed
+            raise NotTheFile
         return read, self._sum.hexdigest() if self._at == self._size else None
 
     def _check(self, file: int) -> None:
         status = os.fstat(file)
-        is_same = (status.st_size, status.st_mtime_ns) == (self._size, self._mtime)
-        if not stat.S_ISREG(status.st_mode) or not is_same:
-            raise Changed
+        if (status.st_size, status.st_mtime_ns) != (self._size, self._mtime):
+            raise NotTheFile
 
 
 class Identity:
@@ -86,7 +76,7 @@ class Identity:
             The bytes read, and the key; None: there is more to read, ask again.
 
         Raises:
-            Changed: it is another file now.
+            NotTheFile: it is another file now.
             OSError: it cannot be read.
         """
         if self.kind == "path":
@@ -96,13 +86,13 @@ class Identity:
         if sight in self._made:
             return 0, self._made[sight]
         if self._making is None or self._making[0] is not sight:
-            path = os.path.join(self._root, sight.relative)  # noqa: PTH118
-            self._making = sight, Digest(path, sight.size, sight.mtime)
-        read, digest = self._making[1].go_on(most)
-        if digest is None:
+            digest = Digest(self._root, sight.relative, sight.size, sight.mtime)
+            self._making = sight, digest
+        read, found = self._making[1].go_on(most)
+        if found is None:
             return read, None
         self._making = None
-        self._made[sight] = f"sha256:{digest}"
+        self._made[sight] = f"sha256:{found}"
         return read, self._made[sight]
 
     def forget(self, sight: Sight) -> None:

@@ -13,7 +13,8 @@ import pytest
 from freezegun import freeze_time
 
 from triggers import FileTrigger
-from triggers.files.identity import Changed, Digest
+from triggers.files.below import NotTheFile
+from triggers.files.identity import Digest
 from triggers.testing import PaperEngine, workflow
 
 ROOT = Path(__file__).parents[3]
@@ -24,7 +25,7 @@ Declined = Callable[[Any], list[tuple[str, dict[str, Any]]]]
 def digest_of(path: Path) -> Digest:
     """Begin a digest of a file as it stands."""
     status = path.lstat()
-    return Digest(str(path), status.st_size, status.st_mtime_ns)
+    return Digest(str(path.parent), path.name, status.st_size, status.st_mtime_ns)
 
 
 def test_a_digest_is_taken_in_slices(tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_another_file_is_found_out(tmp_path: Path, change: str) -> None:
         path.symlink_to(tmp_path / "b")
     elif change == "folder":
         path.mkdir()
-    with pytest.raises(Changed):
+    with pytest.raises(NotTheFile):
         digest.go_on(5 << 20)
 
 
@@ -75,7 +76,7 @@ def test_a_fifo_put_in_its_place_hangs_nobody(tmp_path: Path) -> None:
     digest = digest_of(path)
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(Changed):
+    with pytest.raises(NotTheFile):
         digest.go_on(1)
 
 

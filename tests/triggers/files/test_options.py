@@ -31,6 +31,7 @@ DOCUMENTS = workflow("documents", "path")
         ({"after": "inbox"}, "is the folder that is watched"),
         ({"after": "x/../inbox/"}, "is the folder that is watched"),
         ({"after": "done", "failed": "inbox"}, "failed=.* is the folder that is watched"),
+        ({"after": "inbox/way/x"}, "goes through .*inbox/way, a link"),
         ({"after": "full"}, "is no folder"),
         ({"failed": "bad"}, "moves nothing with after='leave'"),
         ({"after": "done", "key": "path"}, "taken away unread"),
@@ -57,6 +58,7 @@ def test_what_cannot_be_right_is_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "inbox").mkdir()
     (tmp_path / "full").touch()
+    (tmp_path / "inbox" / "way").symlink_to(tmp_path)
     with pytest.raises(DefinitionError, match=says) as caught:
         FileTrigger("inbox/*.txt", DOCUMENTS, **options)
     assert caught.value.where is not None

@@ -1,16 +1,20 @@
 """Moving a file away: whole, once, onto nothing; whatever crashes, swaps or is taken."""
 
 import errno
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from triggers.files import tidy
+from triggers.files.below import NotTheFile, made
 
 ROOT = Path(__file__).parents[3]
 SHARED = Path("/dev/shm")  # noqa: S108 - another file system, if there is one
@@ -34,6 +38,10 @@ def cut(at):
         return trace
     return trace
 
+def move():
+    size, mtime = status.st_size, status.st_mtime_ns
+    tidy.move(*os.path.split(source), folder, "run", size=size, mtime=mtime)
+
 def whole(path):
     return os.path.exists(path) and open(path, "rb").read() == text
 
@@ -43,7 +51,7 @@ while True:
     child = os.fork()
     if not child:
         sys.settrace(cut(line))
-        tidy.move(source, folder, "run", size=status.st_size, mtime=status.st_mtime_ns)
+        move()
         os._exit(0)
     ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     places = [source, *(os.path.join(folder, name) for name in os.listdir(folder)
@@ -51,7 +59,7 @@ while True:
     assert any(whole(place) for place in places), (line, places)
     for _ in range(3):
         try:
-            tidy.move(source, folder, "run", size=status.st_size, mtime=status.st_mtime_ns)
+            move()
         except (tidy.NotTheFile, BlockingIOError):
             pass
     assert not os.path.exists(source), line
@@ -96,10 +104,9 @@ def drop(path: Path, text: str = "abc") -> Path:
 def move(source: Path, folder: Path) -> Path:
     """Move a file as it stands."""
     status = source.lstat()
-    target = tidy.move(
-        str(source), str(folder), "run", size=status.st_size, mtime=status.st_mtime_ns
-    )
-    return Path(target)
+    root, name = str(source.parent), source.name
+    size, mtime = status.st_size, status.st_mtime_ns
+    return folder / tidy.move(root, name, str(folder), "run", size=size, mtime=mtime)
 
 
 def shown(folder: Path) -> dict[str, str]:
@@ -162,10 +169,10 @@ def test_another_file_under_the_name_is_left_alone(
     elif change == "fifo":
         os.mkfifo(path)
     as_claimed = {"size": status.st_size, "mtime": status.st_mtime_ns}
-    with pytest.raises(tidy.NotTheFile):
-        tidy.move(str(path), str(done), "run", **as_claimed)
-    with pytest.raises(tidy.NotTheFile):
-        tidy.delete(str(path), **as_claimed)
+    with pytest.raises(NotTheFile):
+        tidy.move(str(tmp_path), "a", str(done), "run", **as_claimed)
+    with pytest.raises(NotTheFile):
+        tidy.delete(str(tmp_path), "a", **as_claimed)
     assert os.path.lexists(path) == (change != "gone")
     assert not done.exists()
 
@@ -183,7 +190,7 @@ def test_a_file_swapped_in_the_last_moment_goes_back(
         link(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "link", swapped)
-    with pytest.raises(tidy.NotTheFile):
+    with pytest.raises(NotTheFile):
         move(source, done)
     assert source.read_text() == "new"
     assert shown(done) == {}
@@ -194,7 +201,7 @@ def test_deleted_is_gone(tmp_path: Path) -> None:
     path = drop(tmp_path / "a")
     os.link(path, tmp_path / "b")
     status = path.stat()
-    tidy.delete(str(path), size=status.st_size, mtime=status.st_mtime_ns)
+    tidy.delete(str(tmp_path), "a", size=status.st_size, mtime=status.st_mtime_ns)
     assert shown(tmp_path) == {"b": "abc"}
 
 
@@ -251,14 +258,50 @@ def test_a_copy_that_fails_leaves_the_file(
 def test_two_that_copy_at_once_do_not_meet(tmp_path: Path, elsewhere: Path) -> None:
     """While another holds the hidden copy, the file waits for the next look."""
     source = drop(tmp_path / "a")
-    hidden = tidy._hidden(str(source), str(elsewhere), "run")
-    with open(hidden, "w") as held:  # noqa: PTH123
-        tidy.fcntl.flock(held, tidy.fcntl.LOCK_EX)
+    hidden = elsewhere / f".run.{zlib.crc32(b'a'):08x}.part"
+    with hidden.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(BlockingIOError):
             move(source, elsewhere)
-        assert Path(hidden).exists()
+        assert hidden.exists()
     move(source, elsewhere)
     assert shown(elsewhere) == {"a": "abc"}
+
+
+@pytest.mark.parametrize("way", ["x", "x/y"])
+def test_a_link_in_the_place_of_a_folder_is_not_followed(
+    tmp_path: Path, done: Path, way: str
+) -> None:
+    """Just such a file lies where it leads: it is neither moved nor deleted."""
+    root, theirs = tmp_path / "in", tmp_path / "theirs"
+    (root / way).mkdir(parents=True)
+    (theirs / "y").mkdir(parents=True)
+    for folder in (theirs, theirs / "y"):
+        os.utime(drop(folder / "a"), (1, 1))
+    shutil.rmtree(root / "x")
+    (root / "x").symlink_to(theirs)
+    with pytest.raises(NotTheFile):
+        tidy.move(str(root), f"{way}/a", str(done), "run", size=3, mtime=10**9)
+    with pytest.raises(NotTheFile):
+        tidy.delete(str(root), f"{way}/a", size=3, mtime=10**9)
+    assert (theirs / "a").exists()
+    assert (theirs / "y" / "a").exists()
+
+
+def test_nothing_is_moved_through_a_link_that_somebody_put_there(tmp_path: Path) -> None:
+    """A folder below the watched one is made and entered step by step, and never as a link."""
+    root, theirs = tmp_path / "in", tmp_path / "theirs"
+    theirs.mkdir()
+    root.mkdir()
+    source = drop(root / "a")
+    (root / "done").symlink_to(theirs)
+    for folder in (root / "done", root / "done" / "failed"):
+        with pytest.raises(NotADirectoryError):
+            move(source, folder)
+    assert list(theirs.iterdir()) == []
+    assert source.exists()
+    with made(str(root), str(root / "new" / "deep")) as folder_fd:
+        assert os.fstat(folder_fd).st_ino == (root / "new" / "deep").stat().st_ino
 
 
 def crash_everywhere(source: Path, folder: Path, *more: str) -> int:
