@@ -13,7 +13,7 @@ class Firing(msgspec.Struct, frozen=True):
     trigger: str
     key: str  # makes it count once
     at: datetime.datetime  # the slot or moment itself, aware, not when it was noticed
-    facts: Mapping[str, Any]  # file: path, size, mtime; clocks: slot
+    facts: Mapping[str, Any]  # file: path, size, mtime; clocks: slot; webhook: body, headers
 
 
 Mapper: TypeAlias = Callable[[Firing], Mapping[str, Any]]

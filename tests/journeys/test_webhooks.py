@@ -91,8 +91,9 @@ def test_a_signed_delivery_starts_one_run(url, scheme):
     assert (first.status_code, first.json()) == (202, {"run": run.id, "duplicate": False})
     assert (again.status_code, again.json()) == (200, {"run": run.id, "duplicate": True})
     assert forged.status_code == 401
-    assert [type_ for type_, _ in told(engine)] == [
-        "trigger.armed", "trigger.fired", "trigger.declined",
+    assert [(type_, data.get("reason")) for type_, data in told(engine)] == [
+        ("trigger.armed", None), ("trigger.fired", None), ("trigger.declined", "duplicate"),
+        ("trigger.declined", "the signature is missing or wrong"),
     ]  # fmt: skip
     assert engine.history(run)[0].cause == "trigger:webhook:/hook:reading@2"
 
@@ -123,7 +124,12 @@ def test_the_same_delivery_a_hundred_times_at_once(url):
     with engine, served(webhooks(engine)) as address:
         answers = asyncio.run(flood(address))
     assert sorted(answer.status_code for answer in answers) == [200] * 99 + [202]
-    assert {answer.json()["run"] for answer in answers} == {only_run(engine).id}
+    run = only_run(engine).id
+    assert {answer.json()["run"] for answer in answers} == {run}
+    declined = told(engine, "trigger.declined")
+    assert {(data["reason"], data["facts"]["run"]) for data in declined} == {("duplicate", run)}
+    assert sum(data.get("count", 1) for data in declined) == 99
+    assert len(declined) == 2, "the first at once, the rest when the engine is closed"
 
 
 def test_two_engines_on_one_log_start_one_run(file_url):
@@ -285,8 +291,8 @@ def test_a_recorded_delivery_does_not_hold_for_long(file_url, scheme):
     assert (late.status_code, early.status_code) == (401, 401)
     assert late.content == early.content
     assert [data["reason"] for data in told(engine, "trigger.declined")] == [
-        "signed too long ago, or too far ahead"
-    ]
+        "duplicate", "signed too long ago, or too far ahead",
+    ]  # fmt: skip
     assert len(engine.runs(limit=None)) == 1
 
 
@@ -516,8 +522,8 @@ def test_a_shut_door_answers_503(url):
         after = deliver(address)
     assert {(one.status_code, one.headers["retry-after"]) for one in shut} == {(503, "60")}
     assert (known.status_code, after.status_code) == (200, 202)
-    (declined,) = told(engine, "trigger.declined")
-    assert (declined["reason"], declined["key"]) == ("paused", "msg_1")
+    declined = [(data["reason"], data["key"]) for data in told(engine, "trigger.declined")]
+    assert declined == [("paused", "msg_1"), ("duplicate", "before")]
 
 
 def test_a_newer_revision_takes_over(file_url):

@@ -214,6 +214,9 @@ class WebhookTrigger:
             # What a user's own code has raised is not for the sender.
             reason = fired.reason if fired.error is not None else "no run can be made of this"
             return Answer(422, {"error": reason})
+        if fired.duplicate:
+            known = msgspec.structs.replace(letter, facts={"run": fired.run})
+            door.decline(known, "duplicate", repeats=True)
         status = 200 if fired.duplicate else 202
         return Answer(status, {"run": fired.run, "duplicate": fired.duplicate})
 
