@@ -1,6 +1,7 @@
 """Health is told by the real clock, without a query: ready, alive, or the reason why not."""
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from eventstore import clock
 from eventstore.errors import StorageError
 from playhead import Engine, PlayheadError, Workflow, step
 
-PATIENCE = 15  # real seconds that a test waits for what must come
+PATIENCE = 25  # real seconds that a test waits for what must come
 
 
 @step
@@ -152,6 +153,22 @@ def test_a_lease_that_cannot_be_renewed_is_not_ready(monkeypatch: pytest.MonkeyP
             wait_until(lambda: not engine.health().ready)
             assert engine.health().reason == "renewing the lease failed: the disk is full"
             assert engine.health().alive
+        wait_until(lambda: engine.health().ready)
+
+
+@pytest.mark.slow
+def test_a_database_that_somebody_holds_is_not_ready(tmp_path: Path) -> None:
+    """While another program holds the database it is alive and says why it waits; then goes on."""
+    path = tmp_path / "log.db"
+    with Engine(f"sqlite:///{path}", workflows=[simple], lease=0.3) as engine:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        wait_until(lambda: not engine.health().ready)  # 10 s: so long the log waits
+        told = engine.health()
+        assert told.alive
+        assert "another program held the database" in told.reason
+        other.execute("ROLLBACK")
+        other.close()
         wait_until(lambda: engine.health().ready)
 
 
