@@ -123,6 +123,25 @@ def test_durations_are_real(tmp_path: Path) -> None:
     assert max(map(float, measured)) < 5
 
 
+def test_durations_under_plain_freeze_time(tmp_path: Path) -> None:
+    """With the line that the page gives for `conftest.py`, they are real there too."""
+    page = (ROOT / "docs" / "how-to" / "time-travel-tests.md").read_text("utf-8")
+    (tmp_path / "conftest.py").write_text(
+        page.split("# conftest.py\n")[1].split("```")[0], "utf-8"
+    )
+    text = APP + (
+        "from freezegun import freeze_time\n"
+        "@pytest.fixture\ndef frozen():\n    with freeze_time('2099-01-01') as clock: yield clock\n"
+        "def test_it(frozen):\n"
+        "    assert datetime.now().year == 2099\n"
+        "    assert time.time() > 4_000_000_000\n"
+    )
+    shown = run_tests(tmp_path, text, "--durations=0", "-vv")
+    measured = re.findall(r"([\d.]+)s (?:setup|call|teardown) ", shown)
+    assert measured
+    assert max(map(float, measured)) < 5
+
+
 @pytest.mark.parametrize("order", ["playhead_engine, timeline", "timeline, playhead_engine"])
 def test_engines_close_before_time_is_let_go(tmp_path: Path, order: str) -> None:
     """An engine left open is closed, its threads joined, before the clock runs again."""
