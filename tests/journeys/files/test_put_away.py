@@ -60,7 +60,7 @@ def in_child(work):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 def run():
-    engine = app.make(settle=0, after=AFTER, threads=1)
+    engine = app.make(settle=0, after=AFTER, threads=1, marker=MARKER)
     engine.run_until_idle()
     engine.run_until_idle()
     engine.close()
@@ -69,6 +69,7 @@ def files(folder):
     return [p for p in folder.rglob("*") if p.is_file()]
 
 AFTER = "delete" if sys.argv[2] == "delete" else ARCHIVE
+MARKER = "*.done" if sys.argv[2] == "marker" else None
 inbox = app.HERE / "inbox"
 count, told = 0, []
 for early in (True, False):
@@ -81,9 +82,11 @@ for early in (True, False):
         (ARCHIVE / "b.txt").write_text("here first")
         for name in ("a.txt", "b.txt"):
             (inbox / name).write_text(name + TEXT)
+            if MARKER:
+                (inbox / f"{name}.done").write_text("marker")
         code = in_child(lambda: (cut_at(n, early), run()))
         again = in_child(run)
-        kept = sorted(p.read_text() for p in files(ARCHIVE))
+        kept = sorted(p.read_text() for p in files(ARCHIVE) if p.suffix == ".txt")
         reader = Engine(f"sqlite:///{app.HERE / 'log.db'}")
         started = sorted(os.path.basename(row.inputs["path"]) for row in reader.runs())
         done = {row.status for row in reader.runs()}
@@ -104,7 +107,7 @@ print(json.dumps([count, told]))
 """  # noqa: E501
 
 
-@pytest.mark.parametrize("place", ["move", "delete", "elsewhere"])
+@pytest.mark.parametrize("place", ["move", "delete", "elsewhere", "marker"])
 def test_cut_off_at_every_call(app, program, outside, request, place):
     """Cut before and after each call that moves files: the next process ends it, nothing twice."""
     archive = request.getfixturevalue("elsewhere") if place == "elsewhere" else outside
