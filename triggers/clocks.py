@@ -11,9 +11,9 @@ from engine.triggering import Door
 from eventstore import clock
 from triggers.cron import Cron
 from triggers.durations import microseconds
-from triggers.errors import wrong
+from triggers.errors import one_of, wrong
 from triggers.firing import Mapper
-from triggers.policies import one_of, policies_of
+from triggers.policies import policies_of
 from triggers.recurring import Clocked, Recurring
 from triggers.schedule import Interval, text_of
 
@@ -64,8 +64,8 @@ class CronTrigger(Recurring):
                 word, or options that contradict each other.
         """
         policies = policies_of(catchup, overlap, jitter, start)
-        one_of("gap", gap, "shift", "skip")
-        one_of("fold", fold, "first", "both")
+        one_of("gap", gap, ("shift", "skip"))
+        one_of("fold", fold, ("first", "both"))
         options = {"expression": expression, "tz": str(tz), "catchup": catchup}
         if gap != "shift":
             options["gap"] = gap

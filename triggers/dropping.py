@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, overload
 
 from eventstore import clock
-from triggers.errors import wrong
+from triggers.errors import one_of, wrong
 
 WAYS = ("rename", "write", "slow", "rsync", "link")
 NAME_BYTES = 255  # of one name, on the file systems that we know
@@ -53,8 +53,7 @@ def drop(
         DefinitionError: an argument that cannot be right.
         OSError: the file cannot be written.
     """
-    if by not in WAYS:
-        raise wrong(f"by={by!r} is none of {', '.join(map(repr, WAYS))}")
+    one_of("by", by, WAYS)
     if pieces < 1:
         raise wrong(f"pieces={pieces!r}: a slow drop has at least 1")
     if mtime is not None and mtime.utcoffset() is None:

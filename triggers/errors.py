@@ -22,14 +22,13 @@ def one_of(option: str, value: object, words: Sequence[str]) -> None:
     """Refuse a word that is none of those that an option takes.
 
     Raises:
-        DefinitionError: it names the nearest, or all of them.
+        DefinitionError: it names them all, and the near miss.
     """
-    if value in words:
+    if isinstance(value, str) and value in words:
         return
     near = difflib.get_close_matches(str(value), words, n=1)
-    known = ", ".join(map(repr, words))
-    hint = f"did you mean {near[0]!r}?" if near else f"it is one of {known}"
-    raise wrong(f"{option}={value!r} is not known; {hint}")
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise wrong(f"{option}={value!r} is none of {', '.join(map(repr, words))}{hint}")
 
 
 def not_yet(what: str) -> DefinitionError:

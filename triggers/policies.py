@@ -5,14 +5,13 @@ fires or is counted as missed, never both; two daemons and a replay come to the 
 """
 
 import datetime
-import difflib
 import hashlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from eventstore import clock
 from triggers.durations import microseconds
-from triggers.errors import wrong
+from triggers.errors import one_of, wrong
 from triggers.firing import Signalling
 from triggers.schedule import Schedule
 
@@ -53,8 +52,8 @@ def policies_of(
         DefinitionError: a word that there is not, no duration, or two that contradict each
             other; it says what to write instead.
     """
-    one_of("catchup", catchup, "latest", "all", "none")
-    one_of("overlap", overlap, "allow", "skip", "wait", "cancel")
+    one_of("catchup", catchup, ("latest", "all", "none"))
+    one_of("overlap", overlap, ("allow", "skip", "wait", "cancel"))
     if (overlap, catchup) in CONTRADICTIONS:
         why = CONTRADICTIONS[overlap, catchup]
         raise wrong(f"overlap={overlap!r} and catchup={catchup!r} contradict each other: {why}")
@@ -69,14 +68,6 @@ def policies_of(
             f"jitter={jitter!r} is to be nought or more: slots are put off, never early"
         )
     return Policies(catchup, overlap, spread)
-
-
-def one_of(option: str, value: object, *words: str) -> None:
-    """Refuse a word that is none of these; names the near miss."""
-    if value not in words:
-        near = difflib.get_close_matches(str(value), words, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise wrong(f"{option}={value!r} is none of {', '.join(map(repr, words))}{hint}")
 
 
 class Passed(NamedTuple):

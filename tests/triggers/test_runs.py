@@ -285,3 +285,17 @@ def test_a_refused_signal_is_declined_in_the_same_append() -> None:
     ]
     assert refused.append_id == declined.append_id
     assert "signal 'knock' was refused" in msgspec.json.decode(declined.data)["reason"]
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: signal("", to=str), "a signal's name is a text"),
+        (lambda: signal("go", to="run"), "to= is a function of the firing"),  # type: ignore[arg-type]
+        (lambda: signal("go", to=str, workflow=7), "workflow= is a workflow"),
+    ],
+)
+def test_a_signal_that_cannot_be_right_is_refused(make: Any, says: str) -> None:
+    """The error says what to write instead."""
+    with pytest.raises(DefinitionError, match=says):
+        make()

@@ -3,12 +3,11 @@
 Only the engine's clock counts, never the age of the mtime: copy tools set it back.
 """
 
-import difflib
 import re
 from collections.abc import Collection
 
 from eventstore import clock
-from triggers.errors import wrong
+from triggers.errors import one_of, wrong
 
 KINDS = ("settle", "close", "rename", "marker")
 RESTLESS = 10.0  # seconds; a file that has kept changing for longer is told of
@@ -76,8 +75,7 @@ class Rule:
                 f"complete={complete!r} and marker={marker!r} contradict each other: a file with"
                 " a marker is complete when that is there; leave complete= out"
             )
-        if complete not in KINDS:
-            raise wrong(f"complete={complete!r} is none of {_listed(KINDS, complete)}")
+        one_of("complete", complete, KINDS)
         self.kind = "marker" if marker is not None else complete
         self.marker = None if marker is None else Marker(marker)
         self.settle = settle
@@ -89,19 +87,3 @@ class Rule:
         if not self.settle:
             return "seen at one look"
         return f"same size and mtime at two looks {stood / clock.SECOND:.1f} s apart"
-
-
-def one_of(option: str, value: object, words: tuple[str, ...]) -> None:
-    """Refuse a word that an option does not know.
-
-    Raises:
-        DefinitionError: it names the words, and the one that was probably meant.
-    """
-    if value not in words:
-        raise wrong(f"{option}={value!r} is none of {_listed(words, value)}")
-
-
-def _listed(words: tuple[str, ...], value: object) -> str:
-    near = difflib.get_close_matches(str(value), words, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return ", ".join(map(repr, words)) + hint

@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 from engine.triggering import Door
 from eventstore import clock
 from triggers.durations import microseconds
-from triggers.errors import wrong
+from triggers.errors import one_of, wrong
 from triggers.files.after import after_of
 from triggers.files.claim import Plan
-from triggers.files.complete import Rule, one_of
+from triggers.files.complete import Rule
 from triggers.files.drop import LOOK_SHARE, Drop
 from triggers.files.identity import KINDS
 from triggers.files.pattern import Pattern

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from triggers.errors import wrong
+from triggers.errors import one_of, wrong
 from triggers.webhook import schemes
 from triggers.webhook.schemes import Scheme
 
@@ -42,9 +42,7 @@ def scheme_of(scheme: Any, own: dict[str, Any]) -> Scheme:
         if odd:
             raise wrong(f"{odd[0]}= is for scheme='hmac'; {scheme!r} has it fixed")
         return schemes.SCHEMES[scheme]
-    if scheme != "hmac":
-        known = ", ".join(map(repr, (*schemes.SCHEMES, "hmac")))
-        raise wrong(f"scheme={scheme!r} is none of {known}")
+    one_of("scheme", scheme, (*schemes.SCHEMES, "hmac"))
     for option in ("header", "id_header"):
         value = own[option]
         if value is None and option == "id_header":
@@ -56,11 +54,8 @@ def scheme_of(scheme: Any, own: dict[str, Any]) -> Scheme:
                 f"{option}={value!r} is no name of a header; scheme='hmac' wants e.g."
                 f" {option}='X-Signature'"
             )
-    if own["encoding"] not in schemes.ENCODINGS:
-        raise wrong(f"encoding={own['encoding']!r} is none of 'hex', 'base64'")
-    if own["digest"] not in schemes.DIGESTS:
-        known = ", ".join(map(repr, schemes.DIGESTS))
-        raise wrong(f"digest={own['digest']!r} is none of {known}")
+    one_of("encoding", own["encoding"], schemes.ENCODINGS)
+    one_of("digest", own["digest"], tuple(schemes.DIGESTS))
     if not isinstance(own["prefix"], str):
         raise wrong(f"prefix={own['prefix']!r} is to be the text before the signature")
     return Scheme(
