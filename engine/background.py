@@ -188,11 +188,12 @@ class Background:
             due = next_due(hold.run)
             if due is not None and due <= now:
                 self._turn(hold)
+        self._starved = True  # before the look: what is freed meanwhile asks again
         room = self.driver.crew.free
-        self._starved = not room
         if room:
             self._more = self.worker.claim(self.driver, room) >= room
             self._dirty |= self._more
+            self._starved = self._more  # there are others: a freed slot is to be filled at once
 
     def _set_alarm(self, trigger_due: int | None) -> None:
         """Note when something is next due; nothing, if no slot is free: a freed one pokes."""
