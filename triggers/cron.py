@@ -1,7 +1,7 @@
 """Cron slots: the instants that a cron text gives in a time zone, gaps and folds included. Pure.
 
 A *wall time* is what the clock on the wall of the zone shows, counted as if it were UTC. A text
-gives wall times, day by day; the zone turns each into no instant, one or two. cronsim reads the
+gives wall times, hour by hour; the zone turns each into no instant, one or two. cronsim reads the
 text and matches the days; what the odd nights do to a time is decided here.
 
 Laws of this file: slots grow strictly; where one looks from never changes what comes after.
@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from eventstore import clock
 from triggers.schedule import Due
 
-DAY = 86_400 * clock.SECOND
+HOUR = 3600 * clock.SECOND
+DAY = 24 * HOUR
 GIVE_UP = 50 * 366  # days without a slot; 29 February on a given weekday comes within 40 years
 LAST_DAY = clock.LAST // DAY - 40  # with room to look for the next month
 SAMPLE = 1_577_836_800 * clock.SECOND  # 2020: a text without a slot in the years after is none
@@ -44,9 +45,9 @@ class Cron:
         except CronSimError as error:
             raise ValueError(str(error)) from None
         self.zone = zone
-        self._times = [
-            ((hour * 60 + minute) * 60 + second) * clock.SECOND
-            for hour in sorted(self._calendar.hours)
+        self._hours = [hour * HOUR for hour in sorted(self._calendar.hours)]
+        self._times = [  # of an hour
+            (minute * 60 + second) * clock.SECOND
             for minute in sorted(self._calendar.minutes)
             for second in sorted(self._calendar.seconds)
         ]
@@ -64,7 +65,7 @@ class Cron:
             yield from batch
 
     def due(self, after: int, upto: int, *, since: int, keep: int | None) -> Due:
-        """Give the slots in (after, upto]: day by day, so a year of seconds is counted soon."""
+        """Give the slots in (after, upto]: hour by hour, so a year of minutes is counted soon."""
         del since
         kept: deque[int] = deque(maxlen=keep)
         count = 0
@@ -77,34 +78,39 @@ class Cron:
         return Due(list(kept), count)
 
     def _batches(self, after: int) -> Iterator[list[int]]:
-        """Give the slots later than `after`, a day's at a time, each list growing."""
+        """Give the slots later than `after`, an hour's at a time, each list growing."""
         after = max(after, -1)  # before 1970 nothing comes
         if after >= LAST_DAY * DAY:
             return
-        last, fruitful = after, after // DAY
-        held: list[int] = []  # what a later day may still come before: second passes
-        for day in self._days(self._begin(after) // DAY):
-            midnight = day * DAY
-            first = self._instant(midnight, fold=0)
-            end = self._instant(midnight + DAY, fold=1)
-            if not held and end - first == DAY:
+        last = after
+        held: list[int] = []  # what a later hour may still come before: second passes
+        for hour in self._matching(self._begin(after)):
+            first, end = self._instant(hour, fold=0), self._instant(hour + HOUR, fold=1)
+            if not held and end - first == HOUR:  # an hour like most
                 batch = [first + time for time in self._times]
                 if batch[0] <= last:
                     del batch[: bisect.bisect_right(batch, last)]
             else:
-                held += [slot for time in self._times for slot in self._shown(midnight + time)]
-                end = self._instant(midnight + DAY, fold=0)
+                held += [slot for time in self._times for slot in self._shown(hour + time)]
+                end = self._instant(hour + HOUR, fold=0)
                 batch = sorted({slot for slot in held if last < slot < end})
                 held = [slot for slot in held if slot >= end]
             if batch:
-                last, fruitful = batch[-1], day
+                last = batch[-1]
                 yield batch
-            elif day - fruitful > GIVE_UP:
+            elif hour - last > GIVE_UP * DAY:
                 break
 
     def _begin(self, after: int) -> int:
         """Give the first wall time that may come later than `after`: the clock may go back."""
         return min(self._wall(after), self._wall(after + DAY) - DAY)
+
+    def _matching(self, wall: int) -> Iterator[int]:
+        """Give the hours that match, by their first wall time, from the hour of `wall` on."""
+        for day in self._days(wall // DAY):
+            for hour in self._hours:
+                if day * DAY + hour + HOUR > wall:
+                    yield day * DAY + hour
 
     def _days(self, day: int) -> Iterator[int]:
         """Give the days that match, from `day` on; they end with the calendar, or with hope."""
