@@ -223,22 +223,26 @@ class TriggerDoor:
 
     # What starts nothing.
 
-    def decline(self, firing: Firing, reason: str, *, repeats: bool = False) -> None:
+    def decline(
+        self, firing: Firing, reason: str, *, repeats: bool = False, aside: bool = False
+    ) -> None:
         """Record that a firing starts nothing, once while it repeats. *Appends.*
 
-        `firing.facts["count"]` says how many it stands for, else it is one.
+        `firing.facts["count"]` says how many it stands for, else it is one. `aside`: it is out
+        of order: the watermark neither hides it nor moves.
         """
         with self._lock:
             if not self._was_armed:
                 self.state()
             now = clock.now_us()
             if not repeats or self._gathered.is_news(firing, reason, now):
-                self._decline(firing, reason)
+                self._decline(firing, reason, aside=aside)
             else:
                 self.flush(now)  # an engine that is not open polls nothing
 
-    def _decline(self, firing: Firing, reason: str) -> None:
-        slot, facts = slot_of(self._trigger, firing), recorded(firing)
+    def _decline(self, firing: Firing, reason: str, *, aside: bool = False) -> None:
+        slot = None if aside else slot_of(self._trigger, firing)
+        facts = recorded(firing)
         self._stream.write(
             lambda state: core.decline(state, firing.key, reason[:REASON], facts, slot)
         )
@@ -260,6 +264,7 @@ class TriggerDoor:
     def resume(self, *, by: str = "") -> bool:
         """Go on after a pause, from now; False if it was not paused. *Appends.*"""
         with self._lock:
+            self.flush(clock.now_us(), all_=True)  # what passed while paused, before it is over
             self._stream.read()
             is_run = self._trigger.kind == "run"
             since = self._log.last_position() if is_run else clock.now_us()

@@ -152,10 +152,13 @@ class Door(Protocol):
     def tell(self, firing: Firing, message: Message, *, aside: bool = False) -> Fired:
         """Send a signal for this firing, once for ever. Appends."""
 
-    def decline(self, firing: Firing, reason: str, *, repeats: bool = False) -> None:
+    def decline(
+        self, firing: Firing, reason: str, *, repeats: bool = False, aside: bool = False
+    ) -> None:
         """Record that a firing starts nothing. Appends.
 
         `repeats`: it may come in floods; it is said at once, then gathered and said ever rarer.
+        `aside`: the firing is out of order: the watermark neither hides it nor moves.
         """
 
     def find(self, source: str, key: str) -> str | None:

@@ -154,13 +154,13 @@ class Start:
         try:
             inputs = self.inputs(letter)
         except Exception as error:  # noqa: BLE001 - the user's input= may raise anything
-            return _decline(door, letter, "input=", error)
+            return _decline(door, letter, "input=", error, aside=aside)
         try:
             return door.fire(letter, inputs, due=due, aside=aside)
         except (DoorShut, StorageError):
             raise
         except PlayheadError as error:
-            return _refuse(door, letter, error)
+            return _refuse(door, letter, error, aside=aside)
 
     def fire_many(
         self, door: Door, letters: Sequence[Letter], *, due: int | None = None
@@ -196,7 +196,7 @@ class Start:
         except (StorageError, LogError):  # the door's own look-up: nothing is known, try again
             raise
         except Exception as error:  # noqa: BLE001 - the user's functions may raise anything
-            return _decline(door, letter, "to= or input=", error)
+            return _decline(door, letter, "to= or input=", error, aside=aside)
         try:
             return door.tell(letter, message, aside=aside)
         except (DoorShut, StorageError):
@@ -204,7 +204,7 @@ class Start:
         except SignalRefused as error:
             return Declined(error.reason, error)  # the door has recorded it
         except PlayheadError as error:
-            return _refuse(door, letter, error)
+            return _refuse(door, letter, error, aside=aside)
 
 
 def shown(letter: Letter) -> Firing:
@@ -212,15 +212,19 @@ def shown(letter: Letter) -> Firing:
     return Firing(letter.trigger, letter.key, clock.from_us(letter.at), letter.facts)
 
 
-def _decline(door: Door, letter: Letter, what: str, error: Exception) -> Declined:
+def _decline(
+    door: Door, letter: Letter, what: str, error: Exception, *, aside: bool = False
+) -> Declined:
     reason = f"{what} failed: {type(error).__name__}: {error}"
-    door.decline(letter, reason)
+    door.decline(letter, reason, aside=aside)
     return Declined(reason)
 
 
-def _refuse(door: Door, letter: Letter, error: PlayheadError) -> Declined:
+def _refuse(
+    door: Door, letter: Letter, error: PlayheadError, *, aside: bool = False
+) -> Declined:
     reason = f"{type(error).__name__}: {error}"
-    door.decline(letter, reason)
+    door.decline(letter, reason, aside=aside)
     return Declined(reason, error)
 
 

@@ -16,6 +16,7 @@ from eventstore.store import Append, Row, Write
 from triggers import CronTrigger, IntervalTrigger, policies, signal
 from triggers.policies import delay_of
 from triggers.schedule import text_of
+from triggers.start import Declined
 from triggers.testing import PaperEngine, workflow
 
 NIGHTLY = workflow("nightly")
@@ -425,6 +426,23 @@ def test_a_slot_passed_while_paused_is_counted_once(engine: PaperEngine) -> None
     assert declined(engine, trigger) == [("paused", "01:00", 1), ("paused", "02:00", 1)]
 
 
+def test_a_resume_tells_what_had_gathered(engine: PaperEngine) -> None:
+    """Minutely, paused for ten minutes: ten slots are told, the last of them at the resume."""
+    trigger = CronTrigger("* * * * *", NIGHTLY, name="dense")
+    with freeze_time("2026-01-01 00:00:30") as frozen:
+        door = engine.door(trigger)
+        engine.poll(trigger, door)
+        door.pause()
+        for _ in range(10):
+            frozen.tick(datetime.timedelta(minutes=1))
+            engine.poll(trigger, door)
+        door.resume()
+    told = declined(engine, trigger)
+    assert {reason for reason, *_ in told} == {"paused"}
+    assert sum(many for *_, many in told) == 10
+    assert len(told) < 6
+
+
 def test_a_schedule_that_was_changed_while_paused_tells_nothing_yet(
     engine: PaperEngine,
 ) -> None:
@@ -531,6 +549,20 @@ def test_a_backfill_takes_no_notice_of_policies(engine: PaperEngine) -> None:
         with pytest.raises(DoorShut, match="paused"):
             list(trigger.backfill(door, *span("00:00", "00:00")))
     assert slots(engine) == ["01:00", "02:00", "03:00"]
+
+
+def test_a_backfill_that_starts_nothing_is_told(engine: PaperEngine) -> None:
+    """Refused inputs of an old slot are declined though it is settled; nothing else moves."""
+    trigger = hourly(input=lambda firing: {"n": 1 / (firing.at.hour - 1)}, jitter=3000)
+    with freeze_time("2026-01-01 01:00"):
+        door = engine.door(trigger)
+        engine.poll(trigger, door)
+        watermark = door.state().watermark
+        ((_, became),) = trigger.backfill(door, *span("01:00", "01:00"))
+        assert isinstance(became, Declined)
+        assert became.reason == "input= failed: ZeroDivisionError: division by zero"
+        assert door.state().watermark == watermark
+    assert declined(engine, trigger) == [(became.reason, "01:00", 1)]
 
 
 def test_what_a_backfill_fired_is_not_missed_later(engine: PaperEngine) -> None:
