@@ -1,6 +1,8 @@
 """Schedules on the real engine: overlaps with real runs, two daemons, a clock that is put back."""
 
+import itertools
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -200,3 +202,41 @@ def test_a_slot_waits_on_the_engines_threads(file_url, until):
         engine.signal(first.id, "go", "yes")
         until(lambda: len(engine.runs()) == 2)
     assert engine.get(first.id).status == "succeeded"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "policies",
+    [
+        {"overlap": "skip"},
+        {"overlap": "wait"},
+        {"overlap": "wait", "catchup": "all"},
+        {"overlap": "cancel"},
+        {"overlap": "allow", "catchup": "all", "jitter": 0.3},
+    ],
+    ids=str,
+)
+def test_two_daemons_at_once(file_url, until, policies):
+    """Two open engines on one file, ten slots a second: no slot twice, no overlap."""
+    pause = threading.Event()
+
+    @step
+    def work() -> str:
+        pause.wait(0.15)
+        return "done"
+
+    busy = Workflow("busy", steps=[work])
+
+    def daemon():
+        trigger = IntervalTrigger(0.1, busy, name="beat", **policies)
+        return Engine(file_url, workflows=[busy], triggers=[trigger])
+
+    first, second = daemon(), daemon()
+    with first, second:
+        until(lambda: len(first.runs(status=["succeeded", "cancelled"], limit=None)) >= 15)
+    rows = sorted(first.runs(limit=None), key=lambda row: row.started_at)
+    keys = [row.key for row in rows]
+    assert len(keys) == len(set(keys))
+    if policies["overlap"] != "allow":
+        ended = [row for row in rows if row.ended_at is not None]
+        assert all(a.ended_at <= b.started_at for a, b in itertools.pairwise(ended))
