@@ -83,9 +83,7 @@ class Recurring(Clocked):
             self.hears = self.workflow
         # What is remembered only spares work: the log decides, but for a slot noticed in time.
         self._next: WeakKeyDictionary[Door, int] = WeakKeyDictionary()  # nothing is due before
-        self._noticed: WeakKeyDictionary[Door, int] = (
-            WeakKeyDictionary()
-        )  # runs make way for it
+        self._noticed: WeakKeyDictionary[Door, int] = WeakKeyDictionary()  # runs give way to it
         self._told: WeakKeyDictionary[Door, int] = WeakKeyDictionary()  # as passed while paused
 
     def poll(self, door: Door, now: int) -> int | None:
