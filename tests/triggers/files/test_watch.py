@@ -1,10 +1,13 @@
 """The watch: hints at once, looks anyway, outlives what befalls the folder, leaves nothing."""
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from eventstore import clock
 from triggers.files.watch import Watch
@@ -156,3 +159,107 @@ def test_a_watch_without_events_only_looks(tmp_path: Path) -> None:
     assert all(woken.acquire(timeout=SOON) for _ in range(3))
     assert threading.active_count() == before + 1
     watch.close()
+
+
+def test_a_file_moved_in_is_told_from_one_half_written(tmp_path: Path) -> None:
+    """From another folder, watched or not: renamed in; one that goes out is nothing."""
+    root, outside = tmp_path / "in", tmp_path / "out"
+    (root / "deep").mkdir(parents=True)
+    outside.mkdir()
+    for is_deep in (False, True):
+        with watching(root, is_deep=is_deep) as ear:
+            ear.drain()
+            (outside / "half").write_text("x")
+            (outside / "half").rename(root / "whole")
+            assert until(lambda ear=ear: ear.closed.get(str(root / "whole")) == "renamed in")
+            (root / "whole").rename(outside / "half")
+            (root / "half").touch()
+            assert until(lambda ear=ear: str(root / "half") in ear.closed)
+            assert str(outside / "half") not in ear.closed
+            assert "" not in ear.closed
+            (root / "half").unlink()
+
+
+def test_a_flood_of_hints_leaves_room_for_looks(tmp_path: Path) -> None:
+    """Looks that take 50 ms are asked for every 100 ms at most, however much is told."""
+    woken = threading.Semaphore(0)
+    watch = Watch(
+        str(tmp_path),
+        is_deep=False,
+        wake=woken.release,
+        every=lambda: 600.0,
+        pause=lambda: 0.05,
+    )
+    watch.start()
+    begun = clock.real_seconds()
+    while clock.real_seconds() < begun + 1.0:
+        (tmp_path / "a").write_text("x")
+    watch.close()
+    count = 0
+    while woken.acquire(blocking=False):
+        count += 1
+    assert 2 <= count <= 12
+
+
+def watches_held() -> int:
+    """Give how many inotify watches this process holds."""
+    held = 0
+    for entry in Path("/proc/self/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            held += entry.read_text().count("inotify wd:")
+    return held
+
+
+def test_closing_leaves_no_watch_and_no_handle(tmp_path: Path) -> None:
+    """A watch for each folder while it is open, none behind it."""
+    handles = len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(5):
+        (tmp_path / str(number)).mkdir()
+    with watching(tmp_path, is_deep=True) as ear:
+        assert ear.hears()
+        assert until(lambda: watches_held() >= 6)
+    assert watches_held() == 0
+    assert len(list(Path("/proc/self/fd").iterdir())) == handles
+
+
+def test_a_system_that_refuses_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No watches left: one line in the program's log, looks go on, and it is tried again."""
+    tries = threading.Semaphore(0)
+
+    def refuse() -> None:
+        tries.release()
+        raise OSError(28, "inotify watch limit reached")
+
+    monkeypatch.setattr("triggers.files.watch._new_observer", refuse)
+    monkeypatch.setattr("triggers.files.watch.RETRY", 0.01)
+    with watching(tmp_path, every=0.02) as ear:
+        assert all(tries.acquire(timeout=SOON) for _ in range(3))
+        assert all(ear.hears() for _ in range(3))
+    assert [record.action for record in caplog.records] == ["watch.refused"]  # type: ignore[attr-defined]
+
+
+def test_a_listener_that_raises_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error while a hint is taken is logged, and the next hint is heard."""
+    ear = Ear()
+
+    def closed(path: str, why: str) -> None:
+        ear.closed[path] = why
+        raise RuntimeError("not now")
+
+    watch = Watch(
+        str(tmp_path), is_deep=False, wake=ear.woken.release, every=lambda: 600.0, closed=closed
+    )
+    watch.start()
+    try:
+        ear.drain()
+        for name in "ab":
+            (tmp_path / name).write_text("x")
+            assert until(lambda name=name: str(tmp_path / name) in ear.closed)
+            assert ear.hears()
+    finally:
+        watch.close()
+    assert "watch.hint_failed" in {record.action for record in caplog.records}  # type: ignore[attr-defined]
