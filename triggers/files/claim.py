@@ -5,8 +5,9 @@ decides. What is not claimed stays on disk.
 """
 
 import os
+import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from engine.doors import DoorShut
@@ -19,7 +20,7 @@ from triggers.files.complete import Rule
 from triggers.files.identity import Identity
 from triggers.files.pattern import Pattern
 from triggers.files.place import skipped
-from triggers.files.scan import Look, scan
+from triggers.files.scan import Found, Look, glance, scan
 from triggers.files.sights import Sight, Sights
 from triggers.files.telling import Telling
 from triggers.start import Start
@@ -50,10 +51,17 @@ class Plan(NamedTuple):
         Raises:
             OSError: the folder is not there, or cannot be read.
         """
-        root = self.pattern.root
-        without = skipped(root, self.after.folders) if self.after else ()
-        marker = self.rule.marker.names if self.rule.marker else None
-        return scan(self.pattern, without=without, marker=marker)
+        return scan(self.pattern, without=self._without(), marker=self._markers())
+
+    def glance(self, told: Iterable[str]) -> list[Found]:
+        """Look at single files, by relative path. *Touches the world.*"""
+        return glance(self.pattern, told, without=self._without(), marker=self._markers())
+
+    def _without(self) -> Collection[str]:
+        return skipped(self.pattern.root, self.after.folders) if self.after else ()
+
+    def _markers(self) -> re.Pattern[str] | None:
+        return self.rule.marker.names if self.rule.marker else None
 
 
 class Claims:
@@ -85,6 +93,10 @@ class Claims:
     def fill(self, ready: list[Sight]) -> None:
         """Take what a look saw to be complete, oldest first."""
         self._backlog = ready[::-1]
+
+    def add(self, ready: list[Sight]) -> None:
+        """Take what a watch has told of; it comes first."""
+        self._backlog += ready[::-1]
 
     def arm(self, door: Door) -> Any:
         """Give the trigger as the log has it; arms it first. *Appends.*"""

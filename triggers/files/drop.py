@@ -53,6 +53,8 @@ class Drop:
         """
         if self._wants_look(now, is_watched=is_watched):
             self._look(door, now)
+        elif self._hints:
+            self._glance(now)
         real = clock.real_seconds()
         most = SWEPT if not is_watched or real - self._swept > SWEEP else 0
         if most:
@@ -86,7 +88,7 @@ class Drop:
         """Look at the folder; what starts nothing is told once, and looked at again."""
         begun = clock.real_seconds()
         self.is_hinted = False
-        hints = dict(self._hints.popleft() for _ in range(len(self._hints)))
+        hints = self._take_hints()
         try:
             look = self._plan.look()
         except OSError as error:
@@ -105,6 +107,15 @@ class Drop:
         self._tell(door, look, ready.young, now)
         if self._claims.leaving is not None and ready.still:
             self._claims.reconcile(door, ready.still)
+
+    def _glance(self, now: int) -> None:
+        """Look at the files that a watch has told of, and at no others: there may be many."""
+        hints = self._take_hints()
+        files = self._plan.glance(hints)
+        self._claims.add(self._claims.sights.glance(files, now, hints))
+
+    def _take_hints(self) -> dict[str, str]:
+        return dict(self._hints.popleft() for _ in range(len(self._hints)))
 
     def _miss(self, door: Door, error: OSError, now: int) -> None:
         """Wait for the folder; what it holds when it is back is as after a restart."""

@@ -7,9 +7,10 @@ regular files count, and nothing is ever opened but folders.
 import os
 import re
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from triggers.files.below import NotTheFile, place_of
 from triggers.files.pattern import Pattern
 
 _KINDS = {
@@ -81,6 +82,57 @@ def scan(
                 elif pattern.fits(places, name):
                     _add(look, entry, prefix + name, is_ignored=pattern.ignores(name))
     return look
+
+
+def glance(
+    pattern: Pattern,
+    told: Iterable[str],
+    *,
+    without: Collection[str] = (),
+    marker: re.Pattern[str] | None = None,
+) -> list[Found]:
+    """Look at single files that a watch has told of. *Touches the world: opens their folders.*
+
+    Args:
+        pattern: where to look, and for what.
+        told: relative paths; those that are not meant, or are no files, are passed over.
+        without: folders below the root, relative, that are left out.
+        marker: names of markers.
+    """
+    found = []
+    for relative in told:
+        if not _is_meant(pattern, relative, without, marker):
+            continue
+        try:
+            with place_of(pattern.root, relative) as place:
+                status = place.status()
+        except (NotTheFile, OSError):
+            continue
+        if stat.S_ISREG(status.st_mode):
+            found.append(Found(relative, status.st_size, status.st_mtime_ns))
+    return found
+
+
+def _is_meant(
+    pattern: Pattern,
+    relative: str,
+    without: Collection[str],
+    marker: re.Pattern[str] | None,
+) -> bool:
+    *folders, name = relative.split("/")
+    places, way = pattern.start, ""
+    for folder in folders:
+        way = f"{way}/{folder}" if way else folder
+        places = pattern.below(places, folder)
+        if not places or way in without:
+            return False
+    if marker is not None and marker.fullmatch(name):
+        return False
+    try:
+        relative.encode()
+    except UnicodeEncodeError:
+        return False
+    return pattern.fits(places, name) and not pattern.ignores(name)
 
 
 def _add(look: Look, entry: os.DirEntry[str], relative: str, *, is_ignored: bool) -> None:

@@ -80,13 +80,7 @@ class Sights:
         count = 0
         for file in files:
             count += 1
-            sight = self._sights.get(file.relative)
-            if sight is None or sight.size != file.size or sight.mtime != file.mtime:
-                sight = Sight(file, now, before=self._looked, last=sight)
-                self._sights[file.relative] = sight
-            elif sight.since > now:  # the clock was put back
-                sight.since, sight.born = now, min(sight.born, now)
-            sight.round = self._rounds
+            sight = self._sight(file, now)
             if not sight.is_known:
                 when = self._judge(sight, now, hints, markers, ready)
                 if when is not None and (due is None or when < due):
@@ -100,6 +94,25 @@ class Sights:
         self._looked = now
         ready.files.sort(key=lambda sight: (sight.mtime, sight.relative))
         return ready._replace(due=due)
+
+    def glance(self, files: Iterable[Found], now: int, hints: Mapping[str, str]) -> list[Sight]:
+        """Take in single files that a watch holds to be complete; give those that were not."""
+        ready = Ready([], None, [], [])
+        for file in files:
+            sight = self._sight(file, now)
+            if not sight.is_known and not sight.evidence:
+                self._judge(sight, now, hints, (), ready)
+        return ready.files
+
+    def _sight(self, file: Found, now: int) -> Sight:
+        sight = self._sights.get(file.relative)
+        if sight is None or sight.size != file.size or sight.mtime != file.mtime:
+            sight = Sight(file, now, before=self._looked, last=sight)
+            self._sights[file.relative] = sight
+        elif sight.since > now:  # the clock was put back
+            sight.since, sight.born = now, min(sight.born, now)
+        sight.round = self._rounds
+        return sight
 
     def _judge(
         self,

@@ -185,6 +185,7 @@ class FileTrigger:
             every=self._pace,
             pause=self._looking,
             closed=self._saw_closed if self._plan.rule.kind == "close" else None,
+            glance=self._glance,
             events=self._every is None and not strangeness,
         )
 
@@ -206,6 +207,10 @@ class FileTrigger:
         for door, drop in self._opened():
             if drop is not None:
                 drop.is_hinted = True
+            door.wake()
+
+    def _glance(self) -> None:
+        for door, _ in self._opened():
             door.wake()
 
     def _looking(self) -> float:

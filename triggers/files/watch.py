@@ -33,6 +33,7 @@ class Watch:
         every: Callable[[], float],
         pause: Callable[[], float] = float,
         closed: Callable[[str, str], None] | None = None,
+        glance: Callable[[], None] | None = None,
         events: bool = True,
     ) -> None:
         """Take what to watch and whom to tell.
@@ -44,11 +45,13 @@ class Watch:
             every: gives the seconds until the next look without a hint.
             pause: gives the seconds that a look takes; twice as long is left between two.
             closed: told the absolute path of each file closed or moved in, and which of these.
+            glance: called instead of `wake` when there is nothing but files that `closed` was told.
             events: whether to ask the system for events at all.
         """
         self._root, self._is_deep = root, is_deep
         self._tell, self._every, self._closed = wake, every, closed
-        self._pause = pause
+        self._pause, self._glance = pause, glance or wake
+        self._more = threading.Event()  # than files that were told to `closed`
         self._events = events
         self._refusal = ""  # what the program's log was told last
         self._hinted = threading.Event()
@@ -69,19 +72,26 @@ class Watch:
         self._thread.join(PATIENCE * 2)
 
     def _run(self) -> None:
+        looked = float("-inf")
         try:
             while not self._stop.is_set():
                 self._mend()
                 self._hinted.clear()
-                self._wake()  # the first hint at once, those that follow it together
-                self._stop.wait(max(GATHER, 2 * self._pause()))
-                self._hinted.wait(self._every())
+                now = clock.real_seconds()
+                is_look = self._more.is_set() or now - looked >= self._every()
+                if is_look:
+                    self._more.clear()
+                    looked = now
+                # The first hint wakes at once, those that follow it together.
+                self._wake(self._tell if is_look else self._glance)
+                self._stop.wait(max(GATHER, 2 * self._pause() if is_look else 0))
+                self._hinted.wait(max(0.0, looked + self._every() - clock.real_seconds()))
         finally:
             self._end_observer()
 
-    def _wake(self) -> None:
+    def _wake(self, wake: Callable[[], None]) -> None:
         try:
-            self._tell()
+            wake()
         except Exception:  # the watch must outlive whoever it wakes; the next look asks again
             log.exception(
                 "Waking for %s failed", self._root, extra={"action": "watch.wake_failed"}
@@ -95,6 +105,7 @@ class Watch:
         if self._observer is not None and (identity != self._identity or not self._is_alive()):
             self._end_observer()
         if self._observer is None and identity is not None:
+            self._more.set()  # what came before it is only seen by a look
             try:
                 self._begin_observer()
             except Exception as error:  # noqa: BLE001 - whatever it is, looking goes on without
@@ -157,12 +168,15 @@ class Watch:
 
     def _hint(self, event: Any) -> None:
         try:
-            if self._closed is not None and not event.is_directory:
+            if self._closed is None or event.is_directory:
+                self._more.set()
+            else:
                 is_move = event.event_type == "moved"
                 path = os.fsdecode(event.dest_path if is_move else event.src_path)
                 if path:  # a file moved out goes nowhere that is watched
                     self._closed(path, "renamed in" if is_move else "seen closed")
         except Exception:
+            self._more.set()
             log.exception("A hint was lost", extra={"action": "watch.hint_failed"})
         finally:
             self._hinted.set()

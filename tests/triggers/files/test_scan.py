@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from triggers.files.complete import Marker
 from triggers.files.pattern import Pattern
-from triggers.files.scan import scan
+from triggers.files.scan import glance, scan
 
 
 def names(pattern: Path | str) -> list[str]:
@@ -77,3 +78,40 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "shut").chmod(0o700)
     assert [found.relative for found in look.files] == ["a.txt"]
     assert look.closed == ["shut/: Permission denied"]
+
+
+def test_a_glance_sees_what_a_look_would(tmp_path: Path) -> None:
+    """Of the files that it is told of: only what is meant, regular, and reached without a link."""
+    for name in (
+        "a.txt",
+        "x/b.txt",
+        "x/b.csv",
+        "a.txt.tmp",
+        "done/c.txt",
+        "a.done",
+        "out/d.txt",
+    ):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text("abc")
+    (tmp_path / "in" / "out").rename(tmp_path / "out")
+    (tmp_path / "in" / "out").symlink_to(tmp_path / "out")
+    (tmp_path / "in" / "link.txt").symlink_to(tmp_path / "in" / "a.txt")
+    (tmp_path / "in" / "folder.txt").mkdir()
+    told = [
+        *("a.txt", "x/b.txt", "x/b.csv", "a.txt.tmp", "done/c.txt", "a.done", "out/d.txt"),
+        *(
+            "link.txt",
+            "folder.txt",
+            "gone.txt",
+            "x/gone/e.txt",
+            "bad\udcff.txt",
+            "../out/d.txt",
+        ),
+    ]
+    deep = Pattern(f"{tmp_path}/in/**/*.txt")
+    seen = glance(deep, told, without={"done"}, marker=Marker("*.done").names)
+    assert [found.relative for found in seen] == ["a.txt", "x/b.txt"]
+    assert set(seen) < set(scan(deep).files)
+    flat = Pattern(f"{tmp_path}/in/*")
+    seen = glance(flat, told, marker=Marker("*.done").names)
+    assert [found.relative for found in seen] == ["a.txt"]

@@ -110,6 +110,23 @@ def test_a_file_seen_closed_needs_no_second_look() -> None:
     assert sight.evidence == "same size and mtime at two looks 0.0 s apart"
 
 
+def test_a_glance_takes_in_single_files() -> None:
+    """Ready at once, and once; the others are as they were, and the next look forgets none."""
+    sights = sights_of("close")
+    b = Found("b", 1, 1)
+    look(sights, [A], 5)
+    hints = {"b": "seen closed"}
+    (sight,) = sights.glance([b], 6, hints)
+    assert (sight.relative, sight.evidence, sight.before) == ("b", "seen closed", 5)
+    assert sights.glance([b], 7, hints) == []
+    sight.is_known = True
+    assert look(sights, [A, b], 8) == ([], 15)
+    assert len(sights) == 2
+    assert [one.size for one in sights.glance([GROWN], 9, {"a": "seen closed"})] == [2]
+    assert look(sights, [], 10) == ([], None)
+    assert len(sights) == 0
+
+
 def test_a_file_that_was_renamed_is_complete_at_first_sight() -> None:
     """`rename`: the name itself says so."""
     (sight,) = ready(sights_of("rename"), [A], 0)

@@ -14,6 +14,7 @@ from freezegun import freeze_time
 from engine.errors import DefinitionError
 from eventstore import clock, open_log
 from triggers import FileTrigger, Firing
+from triggers.files.scan import Look, scan
 from triggers.testing import PaperEngine, workflow
 
 DOCUMENTS = workflow("documents", "path")
@@ -362,6 +363,37 @@ def test_a_closed_file_needs_no_second_look(engine: PaperEngine, inbox: Path) ->
         if not wait_for(1, 3.0):  # written before the system told of anything
             drop(inbox / "b")
         assert wait_for(1)
+
+
+def test_a_closed_file_is_found_without_a_look_at_all_others(
+    engine: PaperEngine, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a look is long, a hint is followed alone, and looks go on beside it."""
+    for number in range(50):
+        (inbox / f"old{number}").touch()
+    monkeypatch.setattr("triggers.files.drop.LOOK_SHARE", 1e9)
+    looks = 0
+
+    def counted(*args: Any, **options: Any) -> Look:
+        nonlocal looks
+        looks += 1
+        return scan(*args, **options)
+
+    trigger = FileTrigger(inbox / "*", DOCUMENTS, complete="close", settle=3600)
+    monkeypatch.setattr("triggers.files.claim.scan", counted)
+    monkeypatch.setattr("triggers.files.trigger.LOOK_EVERY", 600.0)
+    monkeypatch.setattr("triggers.files.trigger.LOOK_RARELY", 600.0)
+    with serving(engine, trigger) as wait_for:
+        deadline = clock.real_seconds() + SOON
+        while not engine.begun_runs and clock.real_seconds() < deadline:
+            drop(inbox / "probe")
+            clock.real_sleep(0.02)
+        before, begun = looks, len(engine.begun_runs)
+        for number in range(20):
+            drop(inbox / f"new{number}")
+            assert wait_for(begun + number + 1)
+    assert looks - before <= 2
+    assert len({path for path in paths(engine) if "new" in path}) == 20
 
 
 def test_many_files_at_once_each_start_one_run(engine: PaperEngine, inbox: Path) -> None:
