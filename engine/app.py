@@ -76,7 +76,7 @@ class Engine:
         self.url = url
         self.tape = tape
         self.threads, self.grace, self.max_value = threads, grace, max_value
-        self._worker_name, self._lease = worker, lease
+        self.worker_name, self.lease = worker, lease
         self.workflows: dict[str, KnownWorkflow] = {}
         self._declared: dict[str, CircuitBreaker] = {}
         for workflow in asked.several(workflows, "workflows", ("definition", "breakers")):
@@ -121,7 +121,7 @@ class Engine:
         self.turns.on_appended.append(self._appended)
         self.worker = Worker(
             self.log, self.repository, self.turns, self.breakers, workflows=self.workflows,
-            name=self._worker_name, lease=self._lease,
+            name=self.worker_name, lease=self.lease,
         )  # fmt: skip
         self.starting = Starting(self)
         self._steering = Steering(self)

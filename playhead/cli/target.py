@@ -85,6 +85,8 @@ def moved(engine: "Engine", url: str | None) -> "Engine":
         workflows=engine.workflows.values(),
         triggers=engine.triggers.values(),
         threads=engine.threads,
+        worker=engine.worker_name,
+        lease=engine.lease,
         grace=engine.grace,
         max_value=engine.max_value,
         tape=engine.tape,

@@ -1,0 +1,38 @@
+"""Which log a command is about: an app's engine may be moved to another database."""
+
+import inspect
+
+from playhead import Engine, IntervalTrigger, Workflow, step
+from playhead.cli.target import moved
+
+URLS = ("sqlite:///:memory:", "sqlite:///other.db")
+
+
+@step
+def one() -> int:
+    return 1
+
+
+def test_an_engine_moved_by_a_url_keeps_its_options() -> None:
+    """With --url everything but the database is as the app says, lease and name too."""
+    simple = Workflow("simple", steps=[one])
+    options = {
+        "workflows": [simple],
+        "triggers": [IntervalTrigger(60, simple)],
+        "threads": 3,
+        "worker": "host-7",
+        "lease": 42.0,
+        "grace": 7.0,
+        "max_value": 1000,
+        "tape": "always",
+    }
+    known = set(inspect.signature(Engine).parameters) - {"url", "executors"}
+    assert known == set(options), "an option that is new is to be moved too"
+    engine = Engine(URLS[0], **options)  # type: ignore[arg-type]
+    there = moved(engine, URLS[1])
+    assert there.url == URLS[1]
+    assert (there.threads, there.grace, there.max_value, there.tape) == (3, 7.0, 1000, "always")
+    assert (there.worker_name, there.lease) == ("host-7", 42.0)
+    assert there.worker.lease == 42_000_000
+    assert (there.workflows, there.triggers) == (engine.workflows, engine.triggers)
+    assert moved(engine, None) is moved(engine, URLS[0]) is engine
