@@ -85,7 +85,8 @@ class Watch:
                 # The first hint wakes at once, those that follow it together.
                 self._wake(self._tell if is_look else self._glance)
                 self._stop.wait(max(GATHER, 2 * self._pause() if is_look else 0))
-                self._hinted.wait(max(0.0, looked + self._every() - clock.real_seconds()))
+                if not self._stop.is_set():  # its hint may be among those just taken
+                    self._hinted.wait(max(0.0, looked + self._every() - clock.real_seconds()))
         finally:
             self._end_observer()
 

@@ -263,3 +263,25 @@ def test_a_listener_that_raises_ends_nothing(
     finally:
         watch.close()
     assert "watch.hint_failed" in {record.action for record in caplog.records}  # type: ignore[attr-defined]
+
+
+def test_closing_while_it_is_about_to_watch(tmp_path: Path) -> None:
+    """A close that comes while the system's watch is being set up is not slept through."""
+    watch = Watch(str(tmp_path), is_deep=False, wake=lambda: None, every=lambda: 600.0)
+    begun, go_on = threading.Event(), threading.Event()
+    mend = watch._mend
+
+    def slowly() -> None:
+        mend()
+        begun.set()
+        go_on.wait(SOON)
+
+    watch._mend = slowly  # type: ignore[method-assign]
+    watch.start()
+    assert begun.wait(SOON)
+    closing = threading.Thread(target=watch.close)
+    closing.start()
+    assert until(watch._hinted.is_set)
+    go_on.set()
+    closing.join(5)
+    assert not closing.is_alive()
