@@ -8,38 +8,20 @@ sees the same time.
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Protocol, Self
-
-import freezegun
-import freezegun.api
+from typing import Self
 
 from engine.app import Engine
 from engine.flights import Flight
 from eventstore import clock
 from playhead.engines import Engines
+from playhead.freezing import Frozen
 from playhead.moments import TimelineRefused, arrival, moment_of
 from triggers import FileTrigger
 
-START = "2030-01-01T00:00:00+00:00"
 PATIENCE = 1.0  # real seconds in which threads may finish what is ready
 LOOK = 0.002  # real seconds between two looks at an engine that works in the background
-STUCK = (
-    0.1  # real seconds after which it is asked whether what is due is anything of this engine
-)
+STUCK = 0.1  # real seconds after which it is asked whether what is due can be done here at all
 LIVE = ("scheduled", "running", "waiting", "cancelling")  # runs that an engine may go on with
-REAL = (
-    # These wait or measure for themselves. Under a clock that stands still some wait for ever,
-    # and under one that jumps others give up; see freezegun #129, #290, #345 and #384.
-    "threading", "queue", "multiprocessing", "concurrent.futures", "subprocess", "selectors",
-    "asyncio", "_pytest", "pytest_timeout", "xdist", "execnet", "hypothesis", "sqlalchemy.pool",
-    "sqlalchemy.util", "psycopg", "watchdog", "httpcore", "anyio", "uvicorn",
-)  # fmt: skip
-
-
-class _Frozen(Protocol):
-    """What freezegun hands out for a frozen clock."""
-
-    def tick(self, delta: timedelta) -> Any: ...
 
 
 class Timeline:
@@ -64,25 +46,13 @@ class Timeline:
         self._engines = Engines() if engines is None else engines
         self._added: list[Engine] = []
         self._start = None if start is None else moment_of(start)
-        self._freezer: Any = None
-        self._frozen: _Frozen | None = None
-        self._limit = 0
+        self._frozen: Frozen | None = None
 
     def __enter__(self) -> Self:
         """Freeze the clock."""
-        start = self._start
-        if start is None:
-            start = self.now if freezegun.api.freeze_factories else moment_of(START)
-        self._freezer = freezegun.freeze_time(start, ignore=list(REAL), real_asyncio=True)
-        # Whoever asks the clock is judged by the module that asks, not by who called that one:
-        # a step on a thread sees frozen time, whatever stands below it on the stack.
-        self._limit = freezegun.api.call_stack_inspection_limit
-        freezegun.api.call_stack_inspection_limit = 1
-        try:
-            self._frozen = self._freezer.start()
-        except BaseException:
-            freezegun.api.call_stack_inspection_limit = self._limit
-            raise
+        frozen = Frozen(self._start, self.now)
+        frozen.start()
+        self._frozen = frozen
         return self
 
     def __exit__(
@@ -91,13 +61,21 @@ class Timeline:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the engines that were made, then let the clock run."""
+        """Close the engines that were made, then let the clock run.
+
+        Raises:
+            TimelineRefused: a `freeze_time` begun inside is still on; it has been ended.
+        """
         try:
             self._engines.close()
         finally:
-            self._frozen = None
-            self._freezer.stop()
-            freezegun.api.call_stack_inspection_limit = self._limit
+            frozen, self._frozen = self._frozen, None
+            were_on = 0 if frozen is None else frozen.stop()
+        if were_on and error is None:
+            raise TimelineRefused(
+                "a freeze_time begun inside this timeline was not ended inside it; it has been"
+                " ended now: write it as a `with`"
+            )
 
     def add(self, engine: Engine) -> Engine:
         """Watch an engine that was made elsewhere; gives it back. It is not closed here."""

@@ -35,7 +35,7 @@ from playhead import (
     Workflow,
     step,
 )
-from playhead.testing import Timeline, drop
+from playhead.testing import Timeline, TimelineRefused, drop
 
 BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
 ways = pytest.mark.parametrize("freeze", [Timeline, lambda: freeze_time(BEGIN)])
@@ -141,6 +141,35 @@ def test_an_open_engine_outlives_frozen_time(caplog: pytest.LogCaptureFixture) -
             assert during.started_at == BEGIN
             assert after.ended_at < BEGIN
     assert caplog.records == []
+
+
+def test_a_freeze_that_was_never_ended_is_ended_and_told() -> None:
+    """A `freeze_time` left on inside a timeline does not freeze the rest of the process."""
+    line = Timeline()
+    line.__enter__()
+    freeze_time("2031-01-01").start()
+    freeze_time("2032-01-01").start()
+    assert dt.datetime.now(UTC).year == 2032
+    with pytest.raises(TimelineRefused, match="write it as a `with`"):
+        line.__exit__(None, None, None)
+    assert not freezegun.api.freeze_factories
+    assert type(dt.datetime.now(UTC)) is datetime
+    assert time.time() < 1_890_000_000
+
+
+def test_what_a_test_raised_is_not_hidden_by_a_freeze_it_left() -> None:
+    """The error of the test itself is the one that is seen, and the outer freeze goes on."""
+
+    def fails() -> None:
+        with Timeline():
+            freeze_time("2031-01-01").start()
+            raise ZeroDivisionError
+
+    with freeze_time(BEGIN):
+        with pytest.raises(ZeroDivisionError):
+            fails()
+        assert dt.datetime.now(UTC) == BEGIN
+    assert not freezegun.api.freeze_factories
 
 
 # Values.

@@ -31,7 +31,8 @@ from playhead import (
     step,
 )
 from playhead.engines import Engines
-from playhead.timeline import START, Timeline, TimelineRefused
+from playhead.freezing import START
+from playhead.timeline import Timeline, TimelineRefused
 
 BEGIN = datetime.fromisoformat(START)
 
