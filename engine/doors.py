@@ -15,12 +15,12 @@ from engine.gathered import Gathered
 from engine.liveruns import LiveRuns
 from engine.recorded import REASON, recorded
 from engine.triggering import Ending, Fired, Firing, Message, Starter, Trigger
-from engine.triggerstream import KIND, DoorShut, TriggerStream
+from engine.triggerstream import KIND, DoorFull, DoorShut, TriggerStream
 from engine.volley import Start, fire_all, slot_of
 from eventstore import InboxKey, clock
 from eventstore.errors import KeyTaken, WrongExpectedVersion
 
-__all__ = ["KIND", "DoorShut", "TriggerDoor"]
+__all__ = ["KIND", "DoorFull", "DoorShut", "TriggerDoor"]
 
 
 class TriggerDoor:
@@ -160,27 +160,38 @@ class TriggerDoor:
         return fired
 
     def fire_many(
-        self, firings: Sequence[tuple[Firing, Mapping[str, Any]]], *, due: int | None = None
+        self, firings: Sequence[Start], *, due: int | None = None, limit: int | None = None
     ) -> list[Fired | PlayheadError]:
         """Start a run for each firing in one append. *Appends.*
 
+        Args:
+            firings: each with the inputs of its run.
+            due: as in `fire`.
+            limit: how many runs of this trigger may live at once, whoever started them.
+
         Returns:
-            For each what became of it, or the error that refused its inputs.
+            For each what became of it, or the error that refused its inputs (or DoorFull).
 
         Raises:
             DoorShut: the trigger is paused, or another revision of it is the armed one.
         """
-        return self._fire_all(firings, due)
+        return self._fire_all(firings, due, limit=limit)
 
     def _fire_all(
-        self, firings: Sequence[Start], due: int | None, *, aside: bool = False
+        self,
+        firings: Sequence[Start],
+        due: int | None,
+        *,
+        aside: bool = False,
+        limit: int | None = None,
     ) -> list[Fired | PlayheadError]:
         with self._lock:
             if not self._was_armed:
                 self.state()
             results, begun = fire_all(
                 self._stream, self._starter, self._trigger, firings,
-                revision=self._revision, due=due, aside=aside,
+                revision=self._revision, due=due, aside=aside, limit=limit,
+                live=self._live.now,
             )  # fmt: skip
         if begun:  # without the lock: the engine may hold one of its own
             self._starter.begun(begun)

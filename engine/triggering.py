@@ -145,9 +145,13 @@ class Door(Protocol):
         """
 
     def fire_many(
-        self, firings: Sequence[tuple[Firing, Mapping[str, Any]]], *, due: int | None = None
-    ) -> list[Fired | PlayheadError]:
-        """Start a run for each firing in one append; or say why one was refused. Appends."""
+        self, firings: Sequence[tuple[Firing, Mapping[str, Any]]], *,
+        due: int | None = None, limit: int | None = None,
+    ) -> list[Fired | PlayheadError]:  # fmt: skip
+        """Start a run for each firing in one append; or say why one was refused. Appends.
+
+        `limit`: how many runs of the trigger may live at once; those beyond are DoorFull.
+        """
 
     def tell(self, firing: Firing, message: Message, *, aside: bool = False) -> Fired:
         """Send a signal for this firing, once for ever. Appends."""

@@ -29,6 +29,14 @@ class DoorShut(PlayheadError):
         )
 
 
+class DoorFull(PlayheadError):
+    """As many runs of the trigger live as may: nothing was started, and nothing recorded."""
+
+    def __init__(self, trigger: str, limit: int) -> None:
+        self.trigger, self.limit = trigger, limit
+        super().__init__(f"trigger {trigger!r} has {limit} live runs; no more may live at once")
+
+
 class Part(NamedTuple):
     """Moves of a trigger, ready to be appended."""
 

@@ -3,14 +3,14 @@
 What another process appended first is read, and the whole is decided upon again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from engine.core import trigger as core
 from engine.errors import PlayheadError, StorageError
 from engine.recorded import recorded
 from engine.triggering import Fired, Firing, Prepared, Starter, Trigger
-from engine.triggerstream import TRIES, TriggerStream
+from engine.triggerstream import TRIES, DoorFull, TriggerStream
 from eventstore import InboxKey, Tip
 from eventstore.errors import KeyTaken, WrongExpectedVersion
 
@@ -22,7 +22,8 @@ Result: TypeAlias = Fired | PlayheadError
 
 def fire_all(
     stream: TriggerStream, starter: Starter, trigger: Trigger, firings: Sequence[Start], *,
-    revision: str, due: int | None, aside: bool,
+    revision: str, due: int | None, aside: bool, limit: int | None,
+    live: Callable[[], frozenset[str]],
 ) -> tuple[list[Result], list[tuple[Prepared, Tip]]]:  # fmt: skip
     """Start a run for each firing. *Appends.*
 
@@ -32,6 +33,8 @@ def fire_all(
         revision: the one that must be armed.
         due: when the trigger next needs to be looked at, microseconds.
         aside: only the keys decide; the watermark neither refuses nor moves.
+        limit: how many runs of the trigger may live at once; None: any number.
+        live: gives those that live, as the stream was read last.
 
     Returns:
         What became of each firing; and the runs that were started, to be taken over.
@@ -43,10 +46,13 @@ def fire_all(
     for tries_left in range(TRIES, -1, -1):
         found = stream.found([firing.key for firing, _ in firings])
         volley = _Volley(stream, starter, trigger, revision)
+        room = None if limit is None else limit - len(live())  # anew: others may have fired
         for firing, inputs in firings:
             run = found.get(firing.key)
             if run is not None:
                 result: Result = Fired(run, duplicate=True)
+            elif room is not None and volley.started >= room:
+                result = DoorFull(trigger.name, limit or 0)
             else:
                 slot = None if aside else slot_of(trigger, firing)
                 result = volley.add(firing, inputs, slot, adopted)
@@ -80,6 +86,11 @@ class _Volley:
         self._causes: list[str | None] = []
         self._started: list[Prepared] = []
         self._inbox: list[InboxKey] = []
+
+    @property
+    def started(self) -> int:
+        """Give how many runs it starts."""
+        return len(self._started)
 
     def add(
         self, firing: Firing, inputs: Mapping[str, Any], slot: int | None,

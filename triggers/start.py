@@ -9,7 +9,7 @@ import msgspec
 from engine.errors import PlayheadError, SignalRefused, StorageError
 from engine.triggering import Door, Fired, Message
 from engine.triggering import Firing as Letter
-from engine.triggerstream import DoorShut
+from engine.triggerstream import DoorFull, DoorShut
 from eventstore import clock
 from eventstore.errors import LogError
 from triggers.errors import wrong
@@ -17,7 +17,7 @@ from triggers.firing import Firing, Mapper, Signalling
 
 
 class Declined(msgspec.Struct, frozen=True):
-    """A firing that started nothing; the reason is recorded."""
+    """A firing that started nothing; the reason is recorded, save that it is full (DoorFull)."""
 
     reason: str
     error: PlayheadError | None = None
@@ -163,9 +163,16 @@ class Start:
             return _refuse(door, letter, error, aside=aside)
 
     def fire_many(
-        self, door: Door, letters: Sequence[Letter], *, due: int | None = None
-    ) -> list[Became]:
+        self, door: Door, letters: Sequence[Letter], *,
+        due: int | None = None, limit: int | None = None,
+    ) -> list[Became]:  # fmt: skip
         """Start the runs of many firings in one append; give what became of each.
+
+        Args:
+            door: of the trigger.
+            letters: the firings.
+            due: when the trigger next needs to be looked at, microseconds.
+            limit: how many runs of it may live at once.
 
         Raises:
             DoorShut: the trigger is paused or replaced; nothing was written.
@@ -179,9 +186,12 @@ class Start:
                 ready.append((n, letter, self.inputs(letter)))
             except Exception as error:  # noqa: BLE001 - the user's input= may raise anything
                 became[n] = _decline(door, letter, "input=", error)
-        results = door.fire_many([(letter, inputs) for _, letter, inputs in ready], due=due)
+        firings = [(letter, inputs) for _, letter, inputs in ready]
+        results = door.fire_many(firings, due=due, limit=limit)
         for (n, letter, _), result in zip(ready, results, strict=True):
-            if isinstance(result, PlayheadError):
+            if isinstance(result, DoorFull):
+                became[n] = Declined("full", result)
+            elif isinstance(result, PlayheadError):
                 became[n] = _refuse(door, letter, result)
             else:
                 became[n] = result

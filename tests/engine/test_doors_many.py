@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from engine.doors import DoorShut, TriggerDoor
+from engine.doors import DoorFull, DoorShut, TriggerDoor
 from engine.errors import ValueRefused
 from engine.triggering import Fired, Firing
 from eventstore import clock, open_log
@@ -109,6 +109,22 @@ def test_a_volley_that_was_overtaken_is_decided_again(engine: PaperEngine) -> No
     assert [result.duplicate for result in mine] == [False, True, False]
     assert mine[1].run == theirs.run
     assert len(engine.started()) == 3
+
+
+def test_a_limit_is_held_against_what_others_fired_meanwhile(engine: PaperEngine) -> None:
+    """Two doors with room for two: what one has started takes the other's room."""
+    one, two = door_of(engine), door_of(engine)
+    for door in (one, two):
+        door.state()
+        assert door.live() == frozenset()
+    (theirs,) = two.fire_many(volley("a"), limit=2)
+    mine, full, again = one.fire_many(volley("b", "c", "a"), limit=2)
+    assert isinstance(mine, Fired)
+    assert isinstance(full, DoorFull)
+    assert str(full) == "trigger 'bell' has 2 live runs; no more may live at once"
+    assert again == Fired(theirs.run, duplicate=True)
+    assert len(engine.started()) == 2
+    assert one.found(["c"]) == {}, "it may fire later"
 
 
 def test_a_shut_door_fires_no_volley(engine: PaperEngine) -> None:

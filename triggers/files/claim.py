@@ -10,7 +10,7 @@ import stat
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from engine.doors import DoorShut
+from engine.doors import DoorFull, DoorShut
 from engine.triggering import Door, Fired
 from engine.triggering import Firing as Letter
 from eventstore import clock
@@ -141,8 +141,7 @@ class Claims:
             if tell and state.state == "paused":
                 self._wait(door, "paused", now)
             return False
-        limit = self._plan.limit
-        room = AT_ONCE if limit is None else limit - len(door.live())
+        room = self._room(door)
         budget = READ
         for _ in range(QUESTIONS):
             if not self._backlog:
@@ -159,10 +158,15 @@ class Claims:
             except DoorShut:
                 self.is_stalled = True
                 return False
-            room -= claimed if limit is not None else 0
             if claimed or budget <= 0:
                 return bool(self._backlog)
+            room = self._room(door)
         return bool(self._backlog)
+
+    def _room(self, door: Door) -> int:
+        """Give how many runs may be started now."""
+        limit = self._plan.limit
+        return AT_ONCE if limit is None else limit - len(door.live())
 
     def _wait(self, door: Door, reason: str, now: int) -> None:
         """Tell of complete files that stay where they are, each once."""
@@ -230,14 +234,18 @@ class Claims:
         if not fresh:
             return 0
         letters = [self._letter(sight, key) for key, sight in fresh.items()]
-        results = self._plan.start.fire_many(door, letters)
+        results = self._plan.start.fire_many(door, letters, limit=self._plan.limit)
         started = 0
+        full = []
         for sight, result in zip(fresh.values(), results, strict=True):
             if isinstance(result, Fired):
                 self._settle(sight, result.run)
                 started += not result.duplicate
+            elif isinstance(result.error, DoorFull):  # another process was faster
+                full.append(sight)
             else:
                 self._settle(sight, "")
+        self._backlog.extend(reversed(full))
         return started
 
     def _settle(self, sight: Sight, run: str) -> None:
