@@ -28,6 +28,8 @@ HERE = Path(__file__).parent
 def read(path: Path, ctx: Context) -> int:
     """Write down that the file is read: one line, appended whole."""
     size = len(path.read_bytes())
+    while (HERE / "hold").exists():
+        threading.Event().wait(0.02)
     with open(HERE / "notes.txt", "a") as file:
         file.write(json.dumps([path.name, ctx.run_id, size]) + "\\n")
     return size
@@ -42,11 +44,13 @@ reading = Workflow("reading", steps=[read])
 glancing = Workflow("glancing", steps=[glance])
 
 
-def make(pattern="*.txt", workflow=reading, threads=4, **options):
+def make(pattern="*.txt", workflow=reading, threads=4, lease=10.0, **options):
     given = {"name": "drops", "settle": 0.1, **options}
     trigger = FileTrigger(HERE / "inbox" / pattern, workflow, **given)
     url = f"sqlite:///{HERE / 'log.db'}"
-    return Engine(url, workflows=[workflow], triggers=[trigger], threads=threads)
+    return Engine(
+        url, workflows=[workflow], triggers=[trigger], threads=threads, lease=lease
+    )
 '''
 
 SERVE = "import app; raise SystemExit(app.make({options}).serve())"
