@@ -221,14 +221,19 @@ class Timeline:
         """Wait until the threads of an engine have done all that is ready.
 
         A run is due, or owned, or waits for a later moment: an engine with nothing due and
-        nothing owned has nothing to do.
+        nothing owned has nothing to do. A run that has ended in the log may be on its way out of
+        a thread's hands.
         """
         engine.poke()
         began = clock.real_seconds()
         while (waited := clock.real_seconds() - began) < self.patience:
             due = engine.next_due()
-            if not engine.log.owned(engine.worker.id) and (
+            is_over = (
                 due is None or due > self.now or (waited > STUCK and not self._is_ready(engine))
+            )
+            if is_over and not (
+                engine.log.owned(engine.worker.id)
+                or any(True for _ in self._in_steps([engine], own=False))
             ):
                 return
             clock.real_sleep(LOOK)

@@ -151,6 +151,43 @@ def test_a_slow_file_settles_after_its_last_piece(engines, line, tmp_path, is_op
     assert engine.get(row.id).result(timeout=0) == "from first to last"
 
 
+@pytest.mark.parametrize(
+    ("policy", "started"),
+    [
+        ({"overlap": "allow"}, [(1, 0), (2, 0), (3, 0), (4, 0)]),
+        ({"overlap": "skip"}, [(1, 0), (3, 0)]),
+        ({"overlap": "wait"}, [(1, 0), (2, 30), (4, 0)]),
+        ({"overlap": "cancel"}, [(1, 0), (2, 0), (3, 0), (4, 0)]),
+    ],
+)
+@both
+def test_slots_that_overlap(engines, line, policy, started, is_open):
+    """Runs of 90 minutes, a slot each hour: what waits or is passed over, is so to the minute."""
+
+    @step
+    def rise(nap: datetime) -> None:
+        pass
+
+    napping = Workflow("napping", steps=[Timer("nap", 5400), rise])
+    trigger = CronTrigger("0 * * * *", napping, **policy)
+    engine = opened(engines(workflows=[napping], triggers=[trigger]), is_open=is_open)
+    line.advance(hours=4)
+    rows = engine.runs(limit=None)
+    assert sorted(row.started_at for row in rows) == [at(1, *when) for when in started]
+
+
+@both
+def test_slots_with_jitter_come_at_their_own_moments(engines, line, is_open):
+    """A jittered slot is a due moment like any other: its run starts when it is met."""
+    trigger = CronTrigger("0 * * * *", noted, jitter=600)
+    engine = opened(engines(workflows=[noted], triggers=[trigger]), is_open=is_open)
+    moments = line.advance(hours=5, minutes=30)
+    assert len(moments) == 5
+    assert all(0 <= moment.minute < 10 for moment in moments)
+    rows = engine.runs(status="succeeded", limit=None)
+    assert sorted(row.ended_at for row in rows) == moments
+
+
 # Engines that share.
 
 

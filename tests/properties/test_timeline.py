@@ -14,7 +14,9 @@ HOURS = 6
 START = datetime(2030, 3, 31, 0, tzinfo=UTC)  # at 01:00 the clocks of Paris go forward
 
 
-def history(cuts: list[int], failures: int, every: int, rest: int) -> list[Any]:
+def history(
+    cuts: list[int], failures: int, every: int, rest: int, policy: dict[str, Any]
+) -> list[Any]:
     """Give all that happened in six hours, walked in steps that end at these seconds."""
     tries = [0]
     api = CircuitBreaker("api", failure_threshold=2, reset_timeout=900)
@@ -35,7 +37,7 @@ def history(cuts: list[int], failures: int, every: int, rest: int) -> list[Any]:
         "asking", steps=[ask, Timer("rest", timedelta(seconds=rest), after=["ask"]), later]
     )
     triggers = [
-        CronTrigger("*/40 1-3 * * *", asking, tz="Europe/Paris"),
+        CronTrigger("*/40 1-3 * * *", asking, tz="Europe/Paris", **policy),
         IntervalTrigger(every, asking),
     ]
     with Engines() as engines, Timeline(START, engines=engines) as line:
@@ -63,9 +65,16 @@ def history(cuts: list[int], failures: int, every: int, rest: int) -> list[Any]:
     failures=st.integers(0, 9),
     every=st.integers(600, 7200),
     rest=st.integers(1, 7200),
+    policy=st.fixed_dictionaries(
+        {
+            "overlap": st.sampled_from(["allow", "skip", "wait", "cancel"]),
+            "jitter": st.sampled_from([0, 300]),
+        }
+    ),
 )
 def test_any_partition_gives_the_same_history(
-    cuts: list[int], failures: int, every: int, rest: int
+    cuts: list[int], failures: int, every: int, rest: int, policy: dict[str, Any]
 ) -> None:
     """Timers, retries, a breaker's cool-down and slots do not feel where an advance ends."""
-    assert history(cuts, failures, every, rest) == history([], failures, every, rest)
+    once = history([], failures, every, rest, policy)
+    assert history(cuts, failures, every, rest, policy) == once
