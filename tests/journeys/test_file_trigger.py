@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from playhead import Engine, FileTrigger, Workflow, step
+from playhead import Engine, FileTrigger, Signal, Workflow, signal, step
 
 
 @pytest.fixture
@@ -197,3 +197,91 @@ def test_a_name_that_is_no_text_starts_nothing(url, inbox, frozen):
     (inbox / "good.txt").write_text("good")
     settled(engine, frozen)
     assert texts(engine) == ["good"]
+
+
+@step
+def parse(path: Path) -> int:
+    return int(path.read_text("utf-8"))
+
+
+parsing = Workflow("parsing", steps=[parse])
+
+
+def parser_of(url, inbox, **options):
+    trigger = FileTrigger(f"{inbox}/*.txt", parsing, name="in", **options)
+    return Engine(url, workflows=[parsing], triggers=[trigger])
+
+
+def below(folder):
+    """Give the files below a folder, sorted."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(folder)) for path in files)
+
+
+def test_a_file_goes_when_its_run_has_ended(url, inbox):
+    """In one go by hand: succeeded to the one folder, failed to the other."""
+    engine = parser_of(url, inbox, settle=0, after=inbox.parent / "done")
+    (inbox / "good.txt").write_text("1")
+    (inbox / "bad.txt").write_text("one")
+    engine.run_until_idle()
+    assert below(inbox) == []
+    assert below(inbox.parent / "done") == ["failed/bad.txt", "good.txt"]
+
+
+def test_files_go_in_the_background_within_their_limit(file_url, inbox, until):
+    """Threads at work: 60 files, three at a time, each moved away; never a fourth that lives."""
+    seen = set()
+
+    @step
+    def note(path: Path) -> None:
+        seen.add(len(engine.runs(status=["running", "waiting", "scheduled"])))
+        if path.name.startswith("bad"):
+            raise ValueError(path.name)
+
+    noting = Workflow("noting", steps=[note])
+    trigger = FileTrigger(
+        f"{inbox}/**/*.txt", noting, complete="close", after=inbox / "done", limit=3
+    )
+    engine = Engine(file_url, workflows=[noting], triggers=[trigger])
+    with engine:
+        for number in range(60):
+            kind = "bad" if number % 10 == 0 else "good"
+            (inbox / f"{kind}{number}.txt").write_text(str(number))
+        until(lambda: not list(inbox.glob("*.txt")))
+    assert max(seen) <= 3
+    assert len(below(inbox / "done" / "failed")) == 6
+    assert len(below(inbox / "done")) == 60
+    assert len(engine.runs(limit=None)) == 60
+
+
+def test_a_crash_between_the_commit_and_the_move(file_url, inbox, frozen):
+    """The run has ended and the file is there: another engine moves it and starts nothing."""
+    first = parser_of(file_url, inbox, settle=0)
+    (inbox / "a.txt").write_text("1")
+    first.run_until_idle()
+    assert below(inbox) == ["a.txt"]
+    second = parser_of(file_url, inbox, settle=0, after=inbox.parent / "done")
+    second.run_until_idle()
+    assert below(inbox.parent / "done") == ["a.txt"]
+    assert len(second.runs()) == 1
+
+
+def test_a_file_that_is_a_signal_goes_with_the_run_it_told(url, inbox):
+    """`start=signal(...)`: the run that waits gets the path; when it ends, the file goes."""
+
+    @step
+    def sign(approval: str) -> str:
+        return approval
+
+    paper = Workflow("paper", steps=[Signal("approval", str), sign])
+    told = signal("approval", to=lambda firing: Path(firing.facts["path"]).stem, workflow=paper)
+    trigger = FileTrigger(f"{inbox}/*.ok", told, settle=0, after="delete", name="in")
+    engine = Engine(url, workflows=[paper], triggers=[trigger])
+    run = engine.start(paper, key="order-7")
+    engine.run_until_idle()
+    for name in ("order-7.ok", "order-8.ok"):
+        (inbox / name).touch()
+    engine.run_until_idle()
+    engine.run_until_idle()
+    assert run.result() == str(inbox / "order-7.ok")
+    assert below(inbox) == ["order-8.ok"]

@@ -119,7 +119,9 @@ class FileTrigger:
                 complete=rule.kind, settle=rule.settle / clock.SECOND, key=key, **more,
             ),
         )  # fmt: skip
-        self.hears = None if gone is None and limit is None else self.workflow
+        told = start.workflow if isinstance(start, Signalling) else self.workflow
+        is_deaf = gone is None and limit is None
+        self.hears: str | None = None if is_deaf else getattr(told, "name", told)
         self._lock = threading.RLock()
         self._drops: WeakKeyDictionary[Door, Drop] = WeakKeyDictionary()
         self._watch: Watch | None = None

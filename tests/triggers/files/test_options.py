@@ -103,6 +103,9 @@ def test_it_hears_of_ends_if_they_matter_to_it() -> None:
     assert FileTrigger("in/*", DOCUMENTS).hears is None
     assert FileTrigger("in/*", DOCUMENTS, limit=3).hears == "documents"
     assert FileTrigger("in/*", DOCUMENTS, after="done").hears == "documents"
+    for workflow_, heard in ((None, None), ("w", "w"), (DOCUMENTS, "documents")):
+        told = signal("go", to=lambda firing: firing.key, workflow=workflow_)
+        assert FileTrigger("in/*", told, after="done").hears == heard
 
 
 def test_an_old_trigger_keeps_its_revision() -> None:

@@ -330,3 +330,44 @@ def test_a_crash_at_any_line_of_a_copy(tmp_path: Path, elsewhere: Path, *, taken
     if taken:
         drop(elsewhere / "a.csv", "another")
     assert crash_everywhere(drop(tmp_path / "a.csv"), elsewhere, "anew") > 40
+
+
+RACE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from triggers.files import tidy
+root, folder = sys.argv[2:4]
+names = sorted(os.listdir(root))
+sys.stdin.readline()
+for name in names:
+    for _ in range(1000):
+        try:
+            tidy.move(root, name, folder, "run", size=100_000, mtime=10**9)
+        except BlockingIOError:
+            continue
+        except tidy.NotTheFile:
+            pass
+        break
+"""
+
+
+@pytest.mark.parametrize("is_far", [False, True], ids=["near", "far"])
+def test_three_processes_move_the_same_files(
+    tmp_path: Path, done: Path, elsewhere: Path, *, is_far: bool
+) -> None:
+    """Each file is there once, whole, under its own name, whoever was first."""
+    root, folder = tmp_path / "in", elsewhere if is_far else done
+    root.mkdir()
+    for number in range(100):
+        os.utime(drop(root / f"{number}.csv", f"{number:05}" * 20_000), (1, 1))
+    command = [sys.executable, "-c", RACE, str(ROOT), str(root), str(folder)]
+    racers = [subprocess.Popen(command, stdin=subprocess.PIPE, text=True) for _ in range(3)]
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("\n")
+        racer.stdin.flush()
+    for racer in racers:
+        racer.communicate(timeout=60)
+    assert [racer.returncode for racer in racers] == [0, 0, 0]
+    assert list(root.iterdir()) == []
+    assert shown(folder) == {f"{n}.csv": f"{n:05}" * 20_000 for n in range(100)}

@@ -3,6 +3,7 @@
 import datetime
 import os
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -219,6 +220,36 @@ def _queries_of(engine: PaperEngine, act: Callable[[], Any]) -> list[str]:
     act()
     engine.log = log
     return asked
+
+
+def test_memory_is_flat(engine: PaperEngine, inbox: Path) -> None:
+    """A kilobyte for each file that is there at most, none for those that were; looks add none."""
+    trigger = FileTrigger(inbox / "*.txt", DOCUMENTS, settle=0, key="sha256")
+    door = engine.door(trigger)
+    engine.poll(trigger, door)
+    held = []
+    tracemalloc.start()
+    for wave in range(3):
+        for number in range(400):
+            (inbox / f"{number}.txt").write_text(f"{wave} {number}")
+        for _ in range(5):
+            engine.poll(trigger, door)
+        held.append(_held())
+    for number in range(400):
+        (inbox / f"{number}.txt").unlink()
+    engine.poll(trigger, door)
+    left = _held()
+    tracemalloc.stop()
+    assert len(engine.begun_runs) == 1200
+    assert max(held) < 400 * 1024
+    assert left < 64 * 1024
+
+
+def _held() -> int:
+    """Give the bytes that the room of file triggers has taken and not given back."""
+    mine = tracemalloc.Filter(inclusive=True, filename_pattern="*/triggers/files/*")
+    taken = tracemalloc.take_snapshot().filter_traces([mine])
+    return sum(one.size for one in taken.statistics("filename"))
 
 
 def test_a_missing_folder_is_told_and_waited_for(
