@@ -92,6 +92,7 @@ class Claims:
 
     def fill(self, ready: list[Sight]) -> None:
         """Take what a look saw to be complete, oldest first."""
+        self._identity.keep(ready)
         self._backlog = ready[::-1]
 
     def add(self, ready: list[Sight]) -> None:
@@ -196,7 +197,7 @@ class Claims:
                 continue
             total += read
             if key is None:
-                later.append(sight)
+                self._backlog.insert(0, sight)  # a large file does not hold the others
                 break
             if key in batch:
                 later.append(sight)

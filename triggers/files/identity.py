@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 
 from triggers.files.below import NotTheFile, place_of
 from triggers.files.sights import Sight
@@ -57,13 +58,12 @@ class Digest:
 
 
 class Identity:
-    """Gives keys; remembers the digest in the making, and no other."""
+    """Gives keys; remembers the digests in the making, and those that wait to be claimed."""
 
     def __init__(self, kind: str, root: str) -> None:
         """Take one of KINDS, and the folder that relative paths start from."""
         self.kind, self._root = kind, root
-        self._making: tuple[Sight, Digest] | None = None
-        self._made: dict[Sight, str] = {}  # those read, until they are claimed
+        self._digests: dict[Sight, Digest | str] = {}
 
     def key(self, sight: Sight, *, most: int = 1 << 62) -> tuple[int, str | None]:
         """Give the key of a complete file. *May touch the world: reads the file.*
@@ -83,18 +83,24 @@ class Identity:
             return 0, sight.relative
         if self.kind != "sha256":
             return 0, f"{sight.relative}:{sight.size}:{sight.mtime}"
-        if sight in self._made:
-            return 0, self._made[sight]
-        if self._making is None or self._making[0] is not sight:
+        digest = self._digests.get(sight)
+        if isinstance(digest, str):
+            return 0, digest
+        if digest is None:
             digest = Digest(self._root, sight.relative, sight.size, sight.mtime)
-            self._making = sight, digest
-        read, found = self._making[1].go_on(most)
+            self._digests[sight] = digest
+        read, found = digest.go_on(most)
         if found is None:
             return read, None
-        self._making = None
-        self._made[sight] = f"sha256:{found}"
-        return read, self._made[sight]
+        key = self._digests[sight] = f"sha256:{found}"
+        return read, key
 
     def forget(self, sight: Sight) -> None:
-        """Let go of a digest that is not needed any more."""
-        self._made.pop(sight, None)
+        """Let go of what was read of a file."""
+        self._digests.pop(sight, None)
+
+    def keep(self, sights: Iterable[Sight]) -> None:
+        """Let go of what was read of all files but these."""
+        if self._digests:
+            kept = set(sights)
+            self._digests = {one: found for one, found in self._digests.items() if one in kept}

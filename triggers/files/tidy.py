@@ -223,7 +223,8 @@ def _copy(source: Place, target: Place, hidden: Place, seen: os.stat_result) -> 
             shutil.copyfileobj(old, new, CHUNK)
             new.flush()
             _checked(source, seen.st_size, seen.st_mtime_ns)  # not written over meanwhile
-            os.fchmod(new.fileno(), stat.S_IMODE(seen.st_mode))
+            with contextlib.suppress(PermissionError):  # FAT knows no modes
+                os.fchmod(new.fileno(), stat.S_IMODE(seen.st_mode))
             os.utime(new.fileno(), ns=(seen.st_atime_ns, seen.st_mtime_ns))
             os.fsync(new.fileno())
             _give_name(hidden, target)
@@ -237,5 +238,8 @@ def _sync(folder: int) -> None:
     file = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
     try:
         os.fsync(file)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # it knows no such thing
+            raise
     finally:
         os.close(file)

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -253,6 +254,26 @@ def test_a_copy_that_fails_leaves_the_file(
         move(source, elsewhere)
     assert source.read_text() == "abc"
     assert list(elsewhere.iterdir()) == []
+
+
+def test_a_file_system_that_knows_less_will_do(
+    tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No modes, folders that cannot be synced, as on FAT and shares: it is moved all the same."""
+    sync = os.fsync
+
+    def no_folders(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(file)
+
+    def no_modes(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fsync", no_folders)
+    monkeypatch.setattr(os, "fchmod", no_modes)
+    move(drop(tmp_path / "a"), elsewhere)
+    assert shown(elsewhere) == {"a": "abc"}
 
 
 def test_two_that_copy_at_once_do_not_meet(tmp_path: Path, elsewhere: Path) -> None:
