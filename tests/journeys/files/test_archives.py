@@ -49,6 +49,7 @@ def test_a_file_system_without_hard_links(url, inbox, outside, monkeypatch):
     assert (outside / "b.txt").read_text() == "here first"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", ["delete", "done"])
 def test_an_inbox_that_gives_nothing_away(app, program, reader, inbox, forbid, after):
     """Files that may be read and not taken out stay, said once; their runs are not repeated."""

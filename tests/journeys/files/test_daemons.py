@@ -18,7 +18,7 @@ from tests.journeys.files.stage import (
     texts,
 )
 
-ROUNDS = 20  # kills
+ROUNDS = 10  # kills; 20 more, with files that go as well, in test_put_away.py
 
 
 def noted(app):
@@ -36,6 +36,7 @@ def assert_each_once(reader, expected):
     assert {data["run"] for data in said(reader, "trigger.fired")} == runs
 
 
+@pytest.mark.slow
 def test_files_dropped_while_it_was_down(app, serve, reader, inbox, until):
     """Before the first start, and between a drain and the next one: each starts one run."""
     expected = []
@@ -66,7 +67,7 @@ def test_files_dropped_while_it_was_down_after_a_kill(app, serve, reader, inbox,
 
 @pytest.mark.slow
 def test_killed_again_and_again_while_files_come(app, serve, reader, inbox, until):
-    """20 kills at ever other moments of a stream of files: each file is one run, none is lost."""
+    """10 kills at ever other moments of a stream of files: each file is one run, none is lost."""
     expected = []
     daemon = serve()
     until((app / "log.db").exists)
@@ -118,6 +119,7 @@ def test_two_daemons_on_one_folder(app, serve, reader, inbox, until):
     assert sorted(noted(app)) == sorted(expected)
 
 
+@pytest.mark.slow
 def test_two_daemons_and_one_is_killed(app, serve, reader, inbox, until):
     """One of two is killed in mid-burst: the other brings all files to their end."""
     victim, _ = serve(), serve()
