@@ -15,11 +15,13 @@ from typing import Protocol
 
 from engine.errors import PlayheadError
 from engine.host import Host
+from eventstore import clock
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DRAINED, STOPPED = 0, 130  # exit codes
 LAST = 20.0  # real seconds beyond grace after which what hangs is left to hang
 LAST_HURRIED = 5.0  # the same after a second signal
+ECHO = 0.02  # real seconds: who stops a process and its group, as timeout(1) does, asks once
 TORN = b"playhead: something hangs and is not waited for; the next worker does it again\n"
 
 
@@ -39,12 +41,16 @@ class _Asked:
     def __init__(self, engine: Host) -> None:
         self._engine = engine
         self.times = 0
+        self._at = float("-inf")  # real seconds, of the first
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGALRM:
             os.write(2, TORN)
             os._exit(STOPPED)
-        self.times += 1
+        now = clock.real_seconds()
+        if self.times == 1 and now - self._at < ECHO:
+            return
+        self.times, self._at = self.times + 1, now
         if self.times > 1:
             self._engine.hurry()
         last = LAST_HURRIED if self.times > 1 else self._engine.grace + LAST

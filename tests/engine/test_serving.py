@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from engine.serving import serve
+from eventstore import clock
 from playhead import Engine, PlayheadError
 
 SCRIPT = """
@@ -51,8 +52,8 @@ def test_another_thread_cannot_serve() -> None:
 class Diary:
     """A companion that writes down what it hears, and how the engine was then."""
 
-    def __init__(self, engine: Engine, *numbers: int) -> None:
-        self.engine, self.numbers = engine, numbers
+    def __init__(self, engine: Engine, *numbers: int, pause: float = 0.0) -> None:
+        self.engine, self.numbers, self.pause = engine, numbers, pause
         self.pages: list[tuple[str, bool, bool]] = []
 
     def opened(self) -> None:
@@ -60,6 +61,7 @@ class Diary:
         self.pages.append(("opened", self.engine.is_open, False))
         for number in self.numbers:
             os.kill(os.getpid(), number)
+            clock.real_sleep(self.pause)
 
     def draining(self, is_hurried: Callable[[], bool]) -> None:
         """Write it down."""
@@ -67,17 +69,21 @@ class Diary:
 
 
 @pytest.mark.parametrize(
-    ("numbers", "code", "is_hurried"),
-    [((signal.SIGTERM,), 0, False), ((signal.SIGINT, signal.SIGTERM), 130, True)],
+    ("numbers", "pause", "code", "is_hurried"),
+    [
+        ((signal.SIGTERM,), 0, 0, False),
+        ((signal.SIGINT, signal.SIGTERM), 0.2, 130, True),
+        ((signal.SIGTERM, signal.SIGTERM), 0, 0, False),  # to the process and to its group
+    ],
 )
 def test_a_companion_hears_of_each_turn(
-    numbers: tuple[int, ...], code: int, *, is_hurried: bool
+    numbers: tuple[int, ...], pause: float, code: int, *, is_hurried: bool
 ) -> None:
     """It hears that the engine is open, then, while it still is, that it drains; and how soon."""
     watched = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
     before = [signal.getsignal(number) for number in watched]
     engine = Engine("sqlite:///:memory:")
-    diary = Diary(engine, *numbers)
+    diary = Diary(engine, *numbers, pause=pause)
     assert serve(engine, diary) == code
     assert diary.pages == [("opened", True, False), ("draining", True, is_hurried)]
     assert not engine.is_open
