@@ -1,5 +1,6 @@
 """What becomes of files when their runs have ended: moved, deleted, kept; none overwritten."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -24,8 +25,11 @@ judging = Workflow("judging", steps=[strict])
 
 def held(folder):
     """Give the files below a folder, by relative path, with what is in them."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_text() for path in found}
+    found = {}
+    for path in filter(Path.is_file, sorted(folder.rglob("*"))):
+        with contextlib.suppress(FileNotFoundError):  # moved just now
+            found[str(path.relative_to(folder))] = path.read_text()
+    return found
 
 
 def test_left_where_it_is(url, inbox):

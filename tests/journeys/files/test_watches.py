@@ -123,7 +123,7 @@ def ready_or_skip(daemon, app, until):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["nfs4", "fuse.sshfs", "whatfs"])
+@pytest.mark.parametrize("kind", ["nfs4", "whatfs"])
 def test_a_network_file_system_is_looked_at(app, program, reader, until, kind):
     """Where others may change files unseen by this system no watch is held; looks find them."""
     if shutil.which("mount") is None:

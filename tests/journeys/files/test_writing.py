@@ -138,7 +138,7 @@ def test_real_rsync_in_place_starts_one_run(file_url, inbox, outside, until, rsy
     (outside / "big.txt").write_text("x" * MUCH)
     os.utime(outside / "big.txt", (1_600_000_000, 1_600_000_000))
     with engine_of(file_url, inbox, settle=1.0) as engine:
-        rsync(outside / "big.txt", inbox, "--inplace", "--bwlimit=1500")
+        rsync(outside / "big.txt", inbox, "--inplace", "--bwlimit=2500")
         until(lambda: engine.runs(status="succeeded"))
         pause(1.2)
     assert [len(text) for text in texts(engine)] == [MUCH]
