@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from engine.errors import PlayheadError, SignalRefused, StorageError
+from engine.failures import is_interrupt
 from engine.triggering import Door, Fired, Message
 from engine.triggering import Firing as Letter
 from engine.triggerstream import DoorFull, DoorShut
@@ -153,7 +154,9 @@ class Start:
             return self._tell(door, self._signal, letter, aside=aside)
         try:
             inputs = self.inputs(letter)
-        except Exception as error:  # noqa: BLE001 - the user's input= may raise anything
+        except BaseException as error:  # SystemExit too: it must not end the engine's thread
+            if is_interrupt(error):
+                raise
             return _decline(door, letter, "input=", error, aside=aside)
         try:
             return door.fire(letter, inputs, due=due, aside=aside)
@@ -184,7 +187,11 @@ class Start:
         for n, letter in enumerate(letters):
             try:
                 ready.append((n, letter, self.inputs(letter)))
-            except Exception as error:  # noqa: BLE001 - the user's input= may raise anything
+            except (
+                BaseException
+            ) as error:  # SystemExit too: it must not end the engine's thread
+                if is_interrupt(error):
+                    raise
                 became[n] = _decline(door, letter, "input=", error)
         firings = [(letter, inputs) for _, letter, inputs in ready]
         results = door.fire_many(firings, due=due, limit=limit)
@@ -205,7 +212,9 @@ class Start:
             message = self._message(door, signal, letter)
         except (StorageError, LogError):  # the door's own look-up: nothing is known, try again
             raise
-        except Exception as error:  # noqa: BLE001 - the user's functions may raise anything
+        except BaseException as error:  # SystemExit too: it must not end the engine's thread
+            if is_interrupt(error):
+                raise
             return _decline(door, letter, "to= or input=", error, aside=aside)
         try:
             return door.tell(letter, message, aside=aside)
@@ -223,7 +232,7 @@ def shown(letter: Letter) -> Firing:
 
 
 def _decline(
-    door: Door, letter: Letter, what: str, error: Exception, *, aside: bool = False
+    door: Door, letter: Letter, what: str, error: BaseException, *, aside: bool = False
 ) -> Declined:
     reason = f"{what} failed: {type(error).__name__}: {error}"
     door.decline(letter, reason, aside=aside)

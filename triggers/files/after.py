@@ -16,6 +16,7 @@ from triggers.errors import wrong
 from triggers.files import tidy
 from triggers.files.below import NotTheFile, is_below, place_of
 from triggers.files.complete import Marker
+from triggers.files.pattern import is_text
 from triggers.files.sights import Sight
 from triggers.files.telling import Telling
 
@@ -80,6 +81,8 @@ def _check_folder(option: str, value: Any) -> None:
     if not is_path or not os.fspath(value):
         words = " 'leave', 'delete' or" if option == "after" else ""
         raise wrong(f"{option}={value!r} is to be{words} a folder, e.g. {option}='done'")
+    if not is_text(os.fspath(value)):
+        raise wrong(f"the folder {option}={value!r} has a name that is not UTF-8")
 
 
 def _check_place(option: str, folder: str, root: str) -> None:

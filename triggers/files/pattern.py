@@ -35,7 +35,7 @@ class Pattern:
         if not text or text.endswith(("/", os.sep)):
             raise wrong(f"pattern {text!r} names no files; write e.g. {text + '*'!r}")
         whole = os.path.abspath(text)  # noqa: PTH100 - links are left as the user wrote them
-        if not _is_text(whole):
+        if not is_text(whole):
             raise wrong(f"the folder of pattern {text!r} has a name that is not UTF-8")
         if "*" not in text and os.path.isdir(whole):  # noqa: PTH112
             raise wrong(f"{text!r} is a folder; write {text + '/*'!r} for the files in it")
@@ -97,7 +97,8 @@ def _name(part: str) -> re.Pattern[str]:
     return re.compile(rf"(?!\.){body}" if part.startswith("*") else body, re.DOTALL)
 
 
-def _is_text(path: str) -> bool:
+def is_text(path: str) -> bool:
+    """Tell whether a path is UTF-8. *Pure.*"""
     try:
         path.encode()
     except UnicodeEncodeError:

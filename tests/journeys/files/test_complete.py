@@ -133,6 +133,8 @@ def test_a_marker_while_watching(file_url, inbox, until):
         {"after": ""},
         {"after": None},
         {"after": 7},
+        {"after": os.fsdecode(b"d\xe9p\xf4t")},
+        {"after": "done", "failed": os.fsdecode(b"d\xe9p\xf4t")},
         {"after": "leave", "failed": "bad"},
         {"after": "done", "key": "path"},
         {"after": "Delete"},

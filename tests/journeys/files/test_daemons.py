@@ -1,5 +1,6 @@
 """Daemons over a folder: down, killed at any moment, two at once, paused; each file one run."""
 
+import asyncio
 import json
 import signal
 
@@ -184,6 +185,24 @@ def test_an_input_function_that_raises(file_url, inbox, until):
     (reason,) = declined(engine)
     assert "no such customer" in reason
     assert (inbox / "bad.txt").exists()
+
+
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError, KeyboardInterrupt])
+def test_an_input_function_that_wants_out(file_url, inbox, until, error):
+    """`input=` raises what ends a thread: an event with the reason, and the engine goes on."""
+
+    def shown(firing):
+        if "bad" in firing.facts["path"]:
+            raise error("out")
+        return {"path": firing.facts["path"]}
+
+    with engine_of(file_url, inbox, settle=0.05, input=shown) as engine:
+        (inbox / "bad.txt").write_text("bad")
+        until(lambda: declined(engine))
+        (inbox / "good.txt").write_text("good")
+        until(lambda: engine.runs(status="succeeded"))
+    assert names(engine) == ["good.txt"]
+    assert error.__name__ in declined(engine)[0]
 
 
 @pytest.mark.parametrize("gives", [None, [], {"path": float("nan")}, {"other": 1}, {}])
