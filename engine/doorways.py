@@ -10,6 +10,7 @@ import msgspec
 
 from engine.doors import DoorShut, TriggerDoor
 from engine.errors import DefinitionError
+from engine.failures import in_short
 from engine.triggering import Starter, Trigger
 from eventstore import clock
 from eventstore.errors import LogError
@@ -152,7 +153,7 @@ class Doorways:
                 "trigger %r failed to look; it tries again in %d s",
                 trigger.name, pause // clock.SECOND, extra={"action": "trigger.failed"},
             )  # fmt: skip
-            door.fail(f"{type(error).__name__}: {error}")
+            door.fail(in_short(error))
             return now + pause
         self._failing.pop(trigger.name, None)
         return due

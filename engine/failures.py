@@ -17,10 +17,6 @@ class StepTimeout(PlayheadError, TimeoutError):
 
 def error_doc(error: BaseException) -> ErrorDoc:
     """Give a user's exception as it is recorded: type, message, traceback without our frames."""
-    try:
-        message = str(error)
-    except Exception as broken:  # noqa: BLE001 - a user's __str__ may do anything
-        message = f"<no message: its __str__ raised {type(broken).__name__}>"
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__") in _OURS:
         frames = frames.tb_next
@@ -28,7 +24,20 @@ def error_doc(error: BaseException) -> ErrorDoc:
         text = "".join(tracebacks.format_exception(type(error), error, frames))
     except Exception:  # noqa: BLE001 - see above
         text = ""
-    return ErrorDoc(type(error).__qualname__, _clean(message), _clean(text[-TRACEBACK_LIMIT:]))
+    return ErrorDoc(type(error).__qualname__, _message(error), _clean(text[-TRACEBACK_LIMIT:]))
+
+
+def in_short(error: BaseException) -> str:
+    """Give an exception as a reason that is recorded: type and message."""
+    return f"{type(error).__name__}: {_message(error)}"
+
+
+def _message(error: BaseException) -> str:
+    try:
+        message = str(error)
+    except Exception as broken:  # noqa: BLE001 - a user's __str__ may do anything
+        message = f"<no message: its __str__ raised {type(broken).__name__}>"
+    return _clean(message)
 
 
 def is_storage(error: BaseException) -> bool:

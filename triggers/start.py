@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from engine.errors import PlayheadError, SignalRefused, StorageError
-from engine.failures import is_interrupt
+from engine.failures import in_short, is_interrupt
 from engine.triggering import Door, Fired, Message
 from engine.triggering import Firing as Letter
 from engine.triggerstream import DoorFull, DoorShut
@@ -234,7 +234,7 @@ def shown(letter: Letter) -> Firing:
 def _decline(
     door: Door, letter: Letter, what: str, error: BaseException, *, aside: bool = False
 ) -> Declined:
-    reason = f"{what} failed: {type(error).__name__}: {error}"
+    reason = f"{what} failed: {in_short(error)}"
     door.decline(letter, reason, aside=aside)
     return Declined(reason)
 
@@ -242,7 +242,7 @@ def _decline(
 def _refuse(
     door: Door, letter: Letter, error: PlayheadError, *, aside: bool = False
 ) -> Declined:
-    reason = f"{type(error).__name__}: {error}"
+    reason = in_short(error)
     door.decline(letter, reason, aside=aside)
     return Declined(reason, error)
 

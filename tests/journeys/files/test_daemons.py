@@ -205,6 +205,35 @@ def test_an_input_function_that_wants_out(file_url, inbox, until, error):
     assert error.__name__ in declined(engine)[0]
 
 
+class Mute(Exception):
+    """An error that cannot be shown."""
+
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("a lone \ud800"), Mute(), ValueError("x" * 10**6)]
+)
+def test_an_error_that_cannot_be_shown(file_url, inbox, error):
+    """An error without words, or with words that are no text, holds up no other file."""
+
+    def shown(firing):
+        if "bad" in firing.facts["path"]:
+            raise error
+        return {"path": firing.facts["path"]}
+
+    for name in ("bad.txt", "good.txt"):
+        (inbox / name).write_text(name)
+    engine = engine_of(file_url, inbox, input=shown)
+    for _ in range(3):
+        engine.run_until_idle()
+    assert names(engine, status="succeeded") == ["good.txt"]
+    (reason,) = declined(engine)
+    assert type(error).__name__ in reason
+    assert len(reason) < 1000
+
+
 @pytest.mark.parametrize("gives", [None, [], {"path": float("nan")}, {"other": 1}, {}])
 def test_an_input_function_that_gives_nonsense(file_url, inbox, gives):
     """What no run can start with is declined in words; the next look does not try it again."""
