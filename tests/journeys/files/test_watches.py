@@ -88,6 +88,19 @@ def test_a_poll_in_seconds_asks_the_system_for_nothing(file_url, inbox, until):
     assert len(fired(engine)) == 2
 
 
+def test_events_come_while_the_clock_stands_still(file_url, inbox, outside, until, frozen):
+    """On a frozen clock the system's events are heard, also after a file was moved out."""
+    with engine_of(file_url, inbox, complete="close", settle=3600) as engine:
+        until(lambda: watches() > 0)
+        for number in range(3):
+            (inbox / "out.csv").touch()
+            (inbox / "out.csv").rename(outside / f"{number}.csv")
+            came(engine, inbox, until, f"{number}.txt")
+        frozen.tick(60)
+        came(engine, inbox, until, "later.txt")
+    assert len(fired(engine)) == 4
+
+
 @pytest.mark.parametrize("what", ["instances", "watches"])
 def test_a_system_that_refuses_watches_is_looked_at(app, program, reader, until, what):
     """No inotify instance or watch left for this user: looks find the files, nothing is lost."""
