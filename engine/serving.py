@@ -21,7 +21,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DRAINED, STOPPED = 0, 130  # exit codes
 LAST = 20.0  # real seconds beyond grace after which what hangs is left to hang
 LAST_HURRIED = 5.0  # the same after a second signal
-ECHO = 0.02  # real seconds: who stops a process and its group, as timeout(1) does, asks once
+ECHO = 0.005  # real seconds: who stops a process and its group, as timeout(1) does, asks once
 TORN = b"playhead: something hangs and is not waited for; the next worker does it again\n"
 
 
@@ -41,16 +41,18 @@ class _Asked:
     def __init__(self, engine: Host) -> None:
         self._engine = engine
         self.times = 0
-        self._at = float("-inf")  # real seconds, of the first
+        self._first = (0, float("-inf"))  # the signal, and when it came in real seconds
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGALRM:
             os.write(2, TORN)
             os._exit(STOPPED)
         now = clock.real_seconds()
-        if self.times == 1 and now - self._at < ECHO:
+        if not self.times:
+            self._first = (number, now)
+        elif number == self._first[0] and now - self._first[1] < ECHO:
             return
-        self.times, self._at = self.times + 1, now
+        self.times += 1
         if self.times > 1:
             self._engine.hurry()
         last = LAST_HURRIED if self.times > 1 else self._engine.grace + LAST

@@ -72,7 +72,8 @@ class Diary:
     ("numbers", "pause", "code", "is_hurried"),
     [
         ((signal.SIGTERM,), 0, 0, False),
-        ((signal.SIGINT, signal.SIGTERM), 0.2, 130, True),
+        ((signal.SIGINT, signal.SIGTERM), 0, 130, True),
+        ((signal.SIGTERM, signal.SIGTERM), 0.1, 130, True),
         ((signal.SIGTERM, signal.SIGTERM), 0, 0, False),  # to the process and to its group
     ],
 )
