@@ -101,11 +101,11 @@ def test_a_folder_swapped_for_a_link_shows_nothing_more(url, inbox, outside):
     assert texts(engine) == ["a"]
 
 
-def test_the_root_may_be_a_link_and_may_be_turned(url, inbox, outside, until):
+def test_the_root_may_be_a_link_and_may_be_turned(file_url, inbox, outside, until):
     """The folder that the user names may be a link; turned elsewhere, it is watched there."""
     named = inbox.parent / "named"
     named.symlink_to(inbox)
-    with engine_of(url, named, settle=0.1) as engine:
+    with engine_of(file_url, named, settle=0.1) as engine:
         (inbox / "a.txt").write_text("a")
         until(lambda: names(engine, status="succeeded") == ["a.txt"])
         fresh = inbox.parent / "fresh"

@@ -132,7 +132,7 @@ def test_cut_off_between_any_two_commits(file_url, inbox, outside, commits, perf
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "kills"), [("move", 20), ("elsewhere", 7)])
+@pytest.mark.parametrize(("place", "kills"), [("move", 20), ("elsewhere", 5)])
 def test_killed_again_and_again(
     app, serve, reader, inbox, outside, until, request, place, kills
 ):

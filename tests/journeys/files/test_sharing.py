@@ -21,6 +21,7 @@ from tests.journeys.files.stage import (
 from tests.journeys.files.test_after import held
 
 
+@pytest.mark.slow
 def test_a_revived_daemon_takes_nothing_that_is_not_its_own(
     app, serve, reader, inbox, outside, until
 ):

@@ -101,6 +101,7 @@ def test_events_come_while_the_clock_stands_still(file_url, inbox, outside, unti
     assert len(fired(engine)) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["instances", "watches"])
 def test_a_system_that_refuses_watches_is_looked_at(app, program, reader, until, what):
     """No inotify instance or watch left for this user: looks find the files, nothing is lost."""
