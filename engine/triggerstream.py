@@ -77,9 +77,14 @@ class TriggerStream:
     def check_open(self, revision: str) -> None:
         """Refuse to fire if the trigger is paused, or if another revision was armed.
 
+        What was read last may be over: the log is asked before anything is refused.
+
         Raises:
             DoorShut: it says which.
         """
+        if self.state.is_open(revision):
+            return
+        self.read()
         state = self.state
         if not state.is_open(revision):
             what = "replaced by a newer revision" if state.state == "armed" else state.state

@@ -173,6 +173,20 @@ def test_a_paused_trigger_starts_nothing(log: Any) -> None:
     assert not door.fire(firing(), {}).duplicate
 
 
+def test_a_trigger_that_another_process_resumed_fires_at_once(log: Any) -> None:
+    """Who was refused last, and wrote nothing since, asks the log again before it refuses."""
+    engine = PaperEngine(log)
+    door, other = door_of(engine), door_of(engine)
+    door.fire(firing("before"), {})
+    other.pause(by="ann")
+    for key in "abc":
+        with pytest.raises(DoorShut, match="paused"):
+            door.fire(firing(key), {})
+        door.decline(firing(key), "paused", repeats=True)
+    other.resume(by="ann")
+    assert not door.fire(firing("after"), {}).duplicate
+
+
 def test_the_revision_armed_last_is_the_one_that_fires(log: Any) -> None:
     """A daemon with the older definition stands down; it does not arm its own again."""
     engine = PaperEngine(log)
