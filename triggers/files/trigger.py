@@ -15,7 +15,7 @@ from triggers.errors import one_of, wrong
 from triggers.files.after import after_of
 from triggers.files.claim import Plan
 from triggers.files.complete import Rule
-from triggers.files.drop import LOOK_SHARE, Drop
+from triggers.files.folder import LOOK_SHARE, Folder
 from triggers.files.identity import KINDS
 from triggers.files.pattern import Pattern
 from triggers.files.place import check_log, strange
@@ -123,7 +123,7 @@ class FileTrigger:
         is_deaf = gone is None and limit is None
         self.hears: str | None = None if is_deaf else getattr(told, "name", told)
         self._lock = threading.RLock()
-        self._drops: WeakKeyDictionary[Door, Drop] = WeakKeyDictionary()
+        self._folders: WeakKeyDictionary[Door, Folder] = WeakKeyDictionary()
         self._watch: Watch | None = None
         self._open: list[Door] = []
 
@@ -150,18 +150,18 @@ class FileTrigger:
             When the next file can be complete, None if none is waiting for that.
         """
         with self._lock:
-            return self._drop(door).poll(door, now, is_watched=door in self._open)
+            return self._folder(door).poll(door, now, is_watched=door in self._open)
 
     def ended(self, door: Door, now: int) -> int | None:
         """Move the file of a run that has ended, and claim what waited for its place."""
         with self._lock:
-            return self._drop(door).ended(door, now)
+            return self._folder(door).ended(door, now)
 
-    def _drop(self, door: Door) -> Drop:
-        drop = self._drops.get(door)
-        if drop is None:
-            drop = self._drops[door] = Drop(self._plan, door)
-        return drop
+    def _folder(self, door: Door) -> Folder:
+        folder = self._folders.get(door)
+        if folder is None:
+            folder = self._folders[door] = Folder(self._plan, door)
+        return folder
 
     def open(self, door: Door) -> None:
         """Watch the folder in the background, until closed as often as opened."""
@@ -201,14 +201,14 @@ class FileTrigger:
             watch, self._watch = self._watch, None
         watch.close()  # without the lock: its thread may be waking an engine that polls
 
-    def _opened(self) -> list[tuple[Door, Drop | None]]:
-        return [(door, self._drops.get(door)) for door in self._open[:]]
+    def _opened(self) -> list[tuple[Door, Folder | None]]:
+        return [(door, self._folders.get(door)) for door in self._open[:]]
 
     def look_soon(self) -> None:
         """Look at the folder with the next poll, whatever the watch has told; from any thread."""
-        for door, drop in self._opened():
-            if drop is not None:
-                drop.is_hinted = True
+        for door, folder in self._opened():
+            if folder is not None:
+                folder.is_hinted = True
             door.wake()
 
     def _glance(self) -> None:
@@ -217,7 +217,7 @@ class FileTrigger:
 
     def _looking(self) -> float:
         """Give the real seconds that the last look took."""
-        return max((drop.looking for _, drop in self._opened() if drop), default=0.0)
+        return max((folder.looking for _, folder in self._opened() if folder), default=0.0)
 
     def _pace(self) -> float:
         """Give the seconds between two looks without a hint."""
@@ -227,9 +227,9 @@ class FileTrigger:
 
     def _saw_closed(self, path: str, why: str) -> None:
         relative = os.path.relpath(path, self._plan.pattern.root)
-        for _, drop in self._opened():
-            if drop is not None:
-                drop.hint(relative, why)
+        for _, folder in self._opened():
+            if folder is not None:
+                folder.hint(relative, why)
 
 
 def microseconds_of(option: str, value: Any, least: float = 0) -> int:

@@ -402,7 +402,7 @@ def test_a_closed_file_is_found_without_a_look_at_all_others(
     """Where a look is long, a hint is followed alone, and looks go on beside it."""
     for number in range(50):
         (inbox / f"old{number}").touch()
-    monkeypatch.setattr("triggers.files.drop.LOOK_SHARE", 1e9)
+    monkeypatch.setattr("triggers.files.folder.LOOK_SHARE", 1e9)
     looks = 0
 
     def counted(*args: Any, **options: Any) -> Look:

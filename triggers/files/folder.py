@@ -1,4 +1,4 @@
-"""A drop: one trigger's folder at one door; looks, tells, and leaves what is complete to claims.
+"""One trigger's folder at one door: looked at, told of, and what is complete left to claims.
 
 Laws of this file: a look at the folder is the truth and events are hints; no look asks the log
 about files that were settled before; commit first, move after.
@@ -22,7 +22,7 @@ SWEEP = 0.5  # seconds between two questions after runs that have ended, while n
 SWEPT = 5_000  # runs asked after by one poll
 
 
-class Drop:
+class Folder:
     """What is remembered for one door, lost without harm, and what is done with it."""
 
     def __init__(self, plan: Plan, door: Door) -> None:
