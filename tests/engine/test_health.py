@@ -258,7 +258,7 @@ def refused(message: str) -> Iterator[None]:
     before = set(threading.enumerate())
     with pytest.raises(Exception, match=message):
         yield
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before
 
 
 def test_an_engine_that_cannot_be_entered_is_closed(moody: Moody, tmp_path: Path) -> None:
