@@ -34,6 +34,7 @@ class TriggerDoor:
         self._log = starter.log
         self._trigger = trigger
         self._revision = trigger.revision()
+        self._known: Callable[[], Collection[str]] | None = getattr(trigger, "known", None)
         self._made = clock.now_us()
         self._lock = threading.RLock()
         self._stream = TriggerStream(
@@ -50,27 +51,22 @@ class TriggerDoor:
 
     # What the log says.
 
-    def state(self, known: Callable[[], Collection[str]] | None = None) -> core.TriggerState:
-        """Give the trigger as the log has it; arms it first. *Appends.*
-
-        Args:
-            known: asked when this revision is armed now: keys that count from the start, so that
-                they never start anything.
-        """
+    def state(self) -> core.TriggerState:
+        """Give the trigger as the log has it; arms it first, with what it knows. *Appends.*"""
         with self._lock:
             self._stream.read()
             if not self._was_armed and self._stream.state.state != "paused":
-                while not self._arm(known):
+                while not self._arm():
                     self._stream.read()
                 self._was_armed = True
             return self._stream.state
 
-    def _arm(self, known: Callable[[], Collection[str]] | None) -> bool:
+    def _arm(self) -> bool:
         """Arm this revision if it is not; False if another process was first."""
         move = core.arm(self._stream.state, self._revision, self._since())
         if move is None:
             return True
-        keys = set(known()) if known is not None else set()
+        keys = set(self._known()) if self._known is not None and not self._goes_on() else set()
         keys -= self.found(keys).keys()
         inbox = [InboxKey(self.stream, key, self.stream) for key in sorted(keys)]
         try:
@@ -81,13 +77,17 @@ class TriggerDoor:
 
     def _since(self) -> int:
         """Give from where slots count: the making of the engine, if nothing was settled since."""
-        state = self._stream.state
-        watermark = state.watermark
-        if state.state == "failed" and state.revision == self._revision:
-            return watermark  # it goes on where it stood
+        watermark = self._stream.state.watermark
+        if self._goes_on():
+            return watermark
         if self._trigger.kind == "run":
             return max(watermark, self._log.last_position(before=self._made))
         return min(max(self._made, watermark), clock.now_us())
+
+    def _goes_on(self) -> bool:
+        """Tell whether this revision had failed: armed again it goes on where it stood."""
+        state = self._stream.state
+        return state.state == "failed" and state.revision == self._revision
 
     def find(self, source: str, key: str) -> str | None:
         """Give the stream that an inbox key counts for, or None. *Reads the log.*"""

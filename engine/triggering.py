@@ -124,11 +124,8 @@ class Starter(Protocol):
 class Door(Protocol):
     """What a trigger may ask of the engine."""
 
-    def state(self, known: Callable[[], Collection[str]] | None = None) -> TriggerState:
-        """Give the folded trigger (armed or paused, revision, watermark); arms it first.
-
-        `known`: asked when this revision is armed now; keys that count from the start.
-        """
+    def state(self) -> TriggerState:
+        """Give the folded trigger (armed or paused, revision, watermark); arms it first."""
 
     def fire(
         self,
@@ -188,7 +185,11 @@ class Door(Protocol):
 
 
 class Trigger(Protocol):
-    """What the engine asks of a trigger."""
+    """What the engine asks of a trigger.
+
+    One that has `known()` is asked by its door when a revision is armed: it gives keys that count
+    from then, so that they never start anything.
+    """
 
     name: str
     kind: str  # "file", "cron", "interval", "at", "webhook", "run"

@@ -1,6 +1,6 @@
 """The door, many at once: volleys, keys known from the start, what declines in floods, ends."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,21 @@ from triggers.testing import PaperEngine
 class Bell:
     """A trigger that fires when the test says so."""
 
-    def __init__(self, name: str = "bell", kind: str = "file", revision: str = "r1") -> None:
+    def __init__(
+        self,
+        name: str = "bell",
+        kind: str = "file",
+        revision: str = "r1",
+        known: Sequence[str] = (),
+    ) -> None:
         self.name, self.kind, self.workflow = name, kind, "documents"
-        self._revision = revision
+        self._revision, self._known = revision, known
 
     def revision(self) -> str:
         return self._revision
+
+    def known(self) -> Sequence[str]:
+        return self._known
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -139,22 +148,50 @@ def test_a_shut_door_fires_no_volley(engine: PaperEngine) -> None:
 
 def test_keys_known_from_the_start_never_fire(engine: PaperEngine) -> None:
     """They count with the arming, in one append; asked for only then."""
-    door = door_of(engine)
+    door = door_of(engine, known=["a", "b"])
     appends = engine.log.counters.appends
-    assert door.state(known=lambda: ["a", "b"]).state == "armed"
+    assert door.state().state == "armed"
     assert engine.log.counters.appends == appends + 1
     assert door.fire(firing("a"), {}) == Fired(door.stream, duplicate=True)
     assert not door.fire(firing("c"), {}).duplicate
-    asked: list[str] = []
-    door_of(engine).state(known=lambda: asked)
-    assert door_of(engine).state(known=lambda: pytest.fail("it is armed already")).fired == 1
+    again = door_of(engine, known=["d"])
+    assert again.state().fired == 1
+    assert again.found(["d"]) == {}, "it is armed already"
+
+
+@pytest.mark.parametrize(
+    "arm",
+    [
+        lambda door: door.decline(firing("x"), "why"),
+        lambda door: door.pause(),
+        lambda door: door.fire(firing("x"), {}),
+    ],
+)
+def test_who_arms_it_first_does_not_matter_to_what_is_known(
+    engine: PaperEngine, arm: Callable[[TriggerDoor], None]
+) -> None:
+    """A decline, a pause, a firing: each arms the trigger, and the keys count with that."""
+    door = door_of(engine, known=["a"])
+    arm(door)
+    assert door.found(["a"]) == {"a": door.stream}
+
+
+def test_what_came_before_a_failure_is_not_known_after_it(engine: PaperEngine) -> None:
+    """Armed again the trigger goes on where it stood: what it had not fired yet may still fire."""
+    door = door_of(engine, known=["a"])
+    door.state()
+    door.fail("no such thing")
+    after = door_of(engine, known=["a", "b"])
+    assert after.state().state == "armed"
+    assert after.fire(firing("a"), {}).duplicate
+    assert not after.fire(firing("b"), {}).duplicate
 
 
 def test_a_new_revision_knows_anew(engine: PaperEngine) -> None:
     """What is there when a changed trigger is armed counts, what had fired before included."""
     fired = door_of(engine).fire(firing("a"), {})
-    new = door_of(engine, revision="r2")
-    new.state(known=lambda: ["a", "b"])
+    new = door_of(engine, revision="r2", known=["a", "b"])
+    new.state()
     assert new.found(["a", "b"]) == {"a": fired.run, "b": new.stream}
 
 

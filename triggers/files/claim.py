@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from engine.doors import DoorFull, DoorShut
 from engine.triggering import Door, Fired
@@ -57,6 +57,16 @@ class Plan(NamedTuple):
         """Look at single files, by relative path. *Touches the world.*"""
         return glance(self.pattern, told, without=self._without(), marker=self._markers())
 
+    def known(self) -> list[str]:
+        """Give the keys of files that are there now and are not to count. *Touches the world.*"""
+        try:
+            files = [] if self.initial else self.look().files
+        except OSError:
+            return []
+        identity = Identity(self.key, self.pattern.root)
+        keys = (identity.whole(Sight(found, 0, before=None, last=None)) for found in files)
+        return [key for key in keys if key is not None]
+
     def _without(self) -> Collection[str]:
         return skipped(self.pattern.root, self.after.folders) if self.after else ()
 
@@ -99,28 +109,6 @@ class Claims:
         """Take what a watch has told of; it comes first."""
         self._backlog += ready[::-1]
 
-    def arm(self, door: Door) -> Any:
-        """Give the trigger as the log has it; arms it first. *Appends.*"""
-        return door.state(known=None if self._plan.initial else self._known)
-
-    def _known(self) -> list[str]:
-        """Give the keys of all files that are there now. *Touches the world: reads them.*"""
-        try:
-            files = self._plan.look().files
-        except OSError:
-            return []
-        keys = (self._key(Sight(found, 0, before=None, last=None)) for found in files)
-        return [key for key in keys if key is not None]
-
-    def _key(self, sight: Sight) -> str | None:
-        """Give the key of a file, read whole if need be; None: it cannot be had."""
-        try:
-            _, key = self._identity.key(sight)
-        except (OSError, NotTheFile):
-            return None
-        self._identity.forget(sight)
-        return key
-
     def reconcile(self, door: Door, still: list[Sight]) -> None:
         """Find files that were claimed, and lost their marker before a crash."""
         new = [sight for sight in still if "asked" not in sight.told]
@@ -128,7 +116,7 @@ class Claims:
             chunk = new[begin : begin + AT_ONCE]
             for sight in chunk:
                 sight.told |= {"asked"}
-            keys = {key: one for one in chunk if (key := self._key(one)) is not None}
+            keys = {key: one for one in chunk if (key := self._identity.whole(one)) is not None}
             for key, run in door.found(keys).items():
                 self._settle(keys[key], run)
 
@@ -136,7 +124,7 @@ class Claims:
         """Start runs for complete files, the oldest first; tell whether there are more."""
         if not self._backlog:
             return False
-        state = self.arm(door)
+        state = door.state()
         self.is_stalled = not state.is_open(self._plan.revision)
         if self.is_stalled:
             if tell and state.state == "paused":

@@ -38,7 +38,7 @@ class Folder:
         self._hints: deque[tuple[str, str]] = deque()  # relative path, why it is complete
         self.looking = 0.0  # real seconds that a look takes
         self.is_hinted = True
-        self._claims.arm(door)
+        door.state()
 
     def hint(self, relative: str, why: str) -> None:
         """Take note that a watch saw a file closed or moved in; from any thread."""

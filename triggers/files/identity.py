@@ -95,6 +95,15 @@ class Identity:
         key = self._digests[sight] = f"sha256:{found}"
         return read, key
 
+    def whole(self, sight: Sight) -> str | None:
+        """Give the key of a file, read to its end if need be; None: it cannot be had."""
+        try:
+            _, key = self.key(sight)
+        except (OSError, NotTheFile):
+            return None
+        self.forget(sight)
+        return key
+
     def forget(self, sight: Sight) -> None:
         """Let go of what was read of a file."""
         self._digests.pop(sight, None)

@@ -143,6 +143,10 @@ class FileTrigger:
         """Give the options as text."""
         return self._plan.revision
 
+    def known(self) -> list[str]:
+        """Give the keys that count from the arming. *Touches the world: looks, may read files.*"""
+        return self._plan.known()
+
     def poll(self, door: Door, now: int) -> int | None:
         """Look at the folder and fire for each file that is complete, oldest first.
 

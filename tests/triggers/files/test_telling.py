@@ -251,3 +251,26 @@ def test_what_was_there_at_first_does_not_count_if_so_said(
         engine.poll(trigger, door)
     assert [Path(one["path"]).name for one in engine.inputs()] == ["new", "newer"]
     assert declined(trigger) == []
+
+
+def test_what_was_there_at_first_is_left_alone_whoever_arms_the_trigger(
+    engine: PaperEngine, inbox: Path
+) -> None:
+    """`initial=False` holds too when somebody asks for the trigger before it has ever looked."""
+    (inbox / "old").write_text("old")
+    trigger = FileTrigger(inbox / "*", DOCUMENTS, settle=0, initial=False, name="in")
+    door = engine.door(trigger)
+    assert door.state().state == "armed"
+    engine.poll(trigger, door)
+    assert engine.inputs() == []
+
+
+def test_what_came_while_looking_failed_counts(engine: PaperEngine, inbox: Path) -> None:
+    """`initial=False`: armed again after a failure, the trigger fires for what it had not seen."""
+    trigger = FileTrigger(inbox / "*", DOCUMENTS, settle=0, initial=False, name="in")
+    door = engine.door(trigger)
+    engine.poll(trigger, door)
+    door.fail("no such thing")
+    (inbox / "new").write_text("new")
+    engine.poll(trigger, door)
+    assert [Path(one["path"]).name for one in engine.inputs()] == ["new"]
