@@ -270,16 +270,13 @@ class TriggerDoor:
         """Let nothing fire until resumed; False if it was not armed. *Appends.*"""
         with self._lock:
             self.state()
-            return self._stream.write(lambda state: core.pause(state, by=by))
+            return self._stream.pause(by=by)
 
     def resume(self, *, by: str = "") -> bool:
         """Go on after a pause, from now; False if it was not paused. *Appends.*"""
         with self._lock:
             self.flush(clock.now_us(), all_=True)  # what passed while paused, before it is over
-            self._stream.read()
-            is_run = self._trigger.kind == "run"
-            since = self._log.last_position() if is_run else clock.now_us()
-            resumed = self._stream.write(lambda state: core.resume(state, since, by=by))
+            resumed = self._stream.resume(by=by)
         self.wake()
         return resumed
 

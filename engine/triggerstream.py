@@ -54,7 +54,7 @@ class TriggerStream:
         self.due: int | None = None  # when it next needs to be looked at, as the row has it
         self.on_fired: Callable[[str], None] | None = None  # told of each run, read or written
         self._log = log
-        self._name = name
+        self._name, self._kind = name, kind
         self._tip = NEW
         self._label = msgspec.json.encode({"kind": kind, "workflow": workflow}).decode()
 
@@ -151,6 +151,17 @@ class TriggerStream:
             else:
                 return True
         return False
+
+    def pause(self, *, by: str) -> bool:
+        """Let nothing fire until resumed; False if it was not armed. *Appends.*"""
+        self.read()
+        return self.write(lambda state: core.pause(state, by=by))
+
+    def resume(self, *, by: str) -> bool:
+        """Go on after a pause, from now; False if it was not paused. *Appends.*"""
+        self.read()
+        since = self._log.last_position() if self._kind == "run" else clock.now_us()
+        return self.write(lambda state: core.resume(state, since, by=by))
 
     def _tell(self, data: object) -> None:
         if isinstance(data, core.Fired) and self.on_fired is not None:

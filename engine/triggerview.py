@@ -53,14 +53,11 @@ class TriggerView:
 
     def pause(self, *, by: str = "") -> bool:
         """Let it fire nothing until resumed; False if it was not armed. *Appends.*"""
-        self._stream.read()
-        return self._stream.write(lambda state: core.pause(state, by=by))
+        return self._stream.pause(by=by)
 
     def resume(self, *, by: str = "") -> bool:
         """Let it go on, from now; False if it was not paused. *Appends.*"""
-        self._stream.read()
-        since = self._log.last_position() if self.kind == "run" else clock.now_us()
-        return self._stream.write(lambda state: core.resume(state, since, by=by))
+        return self._stream.resume(by=by)
 
     def events(self, *, since: datetime | None = None) -> Iterator[TriggerEvent]:
         """Give its events, oldest first. *Reads the log.*"""
