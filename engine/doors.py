@@ -251,18 +251,25 @@ class TriggerDoor:
             else:
                 self.flush(now)  # an engine that is not open polls nothing
 
-    def _decline(self, firing: Firing, reason: str, *, aside: bool = False) -> None:
+    def _decline(
+        self, firing: Firing, reason: str, *, aside: bool = False, is_late: bool = False
+    ) -> None:
         slot = None if aside else slot_of(self._trigger, firing)
         facts = recorded(firing)
-        self._stream.write(
-            lambda state: core.decline(state, firing.key, reason[:REASON], facts, slot)
-        )
+
+        def decide(state: core.TriggerState) -> core.Move | None:
+            # What gathered while paused is told after a resume too, which has settled its slots.
+            is_over = is_late and state.state == "armed"
+            place = None if is_over else slot
+            return core.decline(state, firing.key, reason[:REASON], facts, place)
+
+        self._stream.write(decide)
 
     def flush(self, now: int, *, all_: bool = False) -> None:
         """Say what has gathered of repeated declines, if its time has come. *Appends.*"""
         with self._lock:
             for firing, reason in self._gathered.due(now, all_=all_):
-                self._decline(firing, reason)
+                self._decline(firing, reason, is_late=True)
 
     # Steering.
 

@@ -10,6 +10,7 @@ from freezegun import freeze_time
 from engine.doors import DoorShut
 from engine.errors import DefinitionError
 from engine.triggering import Fired
+from engine.triggerview import TriggerView
 from eventstore import clock, open_log
 from eventstore.event import NewEvent
 from eventstore.store import Append, Row, Write
@@ -441,6 +442,28 @@ def test_a_resume_tells_what_had_gathered(engine: PaperEngine) -> None:
     assert {reason for reason, *_ in told} == {"paused"}
     assert sum(many for *_, many in told) == 10
     assert len(told) < 6
+
+
+def test_a_resume_from_elsewhere_loses_nothing_that_had_gathered(engine: PaperEngine) -> None:
+    """As `playhead triggers resume` does: the door tells the rest later, once, and fires on."""
+    trigger = CronTrigger("* * * * *", NIGHTLY, name="dense")
+    with freeze_time("2026-01-01 00:00:30") as frozen:
+        door = engine.door(trigger)
+        engine.poll(trigger, door)
+        view = TriggerView(engine.log, "dense")
+        assert view.pause(by="ann")
+        for _ in range(10):
+            frozen.tick(datetime.timedelta(minutes=1))
+            engine.poll(trigger, door)
+        assert view.resume(by="ann")
+        for _ in range(3):
+            frozen.tick(datetime.timedelta(minutes=1))
+            engine.poll(trigger, door)
+            door.flush(clock.now_us(), all_=True)
+    told = declined(engine, trigger)
+    assert {reason for reason, *_ in told} == {"paused"}
+    assert sum(many for *_, many in told) == 10
+    assert slots(engine) == ["00:11", "00:12", "00:13"]
 
 
 def test_a_schedule_that_was_changed_while_paused_tells_nothing_yet(
