@@ -12,6 +12,7 @@ from engine.core.run import next_due
 from engine.draining import HANGS, drain, flights, release_runs, tell_left_behind
 from engine.driver import Driver
 from engine.expiring import expire
+from engine.failures import in_short
 from engine.health import Pulse
 from engine.loops import LoopThread
 from engine.repository import Hold
@@ -105,6 +106,9 @@ class Background:
                     error,
                     extra={"action": "lease_failed"},
                 )
+            except Exception as error:
+                self.pulse.beat(RENEWING, in_short(error))
+                log.exception("renewing the lease failed", extra={"action": "lease_failed"})
 
     def _renew(self) -> None:
         """Renew; the write itself is no reason to look at the database."""
@@ -135,7 +139,7 @@ class Background:
                 )
                 self._stop.wait(0.5)
             except Exception as error:
-                self.pulse.beat(LOOKING, f"{type(error).__name__}: {error}")
+                self.pulse.beat(LOOKING, in_short(error))
                 log.exception("a round failed", extra={"action": "round_failed"})
                 self._stop.wait(0.5)
             hints = listener.wait(SLICE)

@@ -23,7 +23,7 @@ class Health(msgspec.Struct, frozen=True):
 class Pulse:
     """What the threads of an open engine tell of themselves; any thread may ask.
 
-    Each field is replaced whole, so that who asks takes no lock that a hanging thread may hold.
+    Each value is replaced whole, so that who asks takes no lock that a hanging thread may hold.
     """
 
     def __init__(self, lease: float) -> None:
@@ -66,7 +66,7 @@ class Pulse:
                     alive=False,
                     reason=f"it hangs: {work} took {now - at:.0f} s so far",
                 )
-        failed = [f"{work} failed: {why}" for work, why in self._failures.items() if why]
+        failed = [f"{work} failed: {why}" for work, why in list(self._failures.items()) if why]
         return Health(ready=not failed, alive=True, reason="; ".join(failed))
 
 

@@ -157,6 +157,24 @@ def test_a_lease_that_cannot_be_renewed_is_not_ready(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
+def test_the_lease_is_renewed_after_whatever_went_wrong(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What nobody has foreseen is logged, and the thread goes on: it is asked again and renews."""
+    with Engine("memory://", workflows=[simple], lease=0.3) as engine:
+
+        def stumble() -> None:
+            raise RuntimeError("who knows")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(engine.worker, "renew", stumble)
+            wait_until(lambda: not engine.health().ready)
+            told = engine.health()
+        wait_until(lambda: engine.health().ready)
+    assert told.reason == "renewing the lease failed: RuntimeError: who knows"
+    assert {vars(record)["action"] for record in caplog.records} == {"lease_failed"}
+
+
 def test_a_database_that_somebody_holds_is_not_ready(tmp_path: Path) -> None:
     """While another program holds the database it is alive and says why it waits; then goes on."""
     path = tmp_path / "log.db"
