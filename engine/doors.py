@@ -100,6 +100,8 @@ class TriggerDoor:
     def live(self) -> frozenset[str]:
         """Give the runs that this trigger started and that have not ended. *Reads the log.*"""
         with self._lock:
+            if not self._stream.state.version:
+                self._stream.read()  # what it tells from now on is new
             return self._live.now()
 
     def statuses(self, runs: Collection[str]) -> dict[str, str]:
@@ -259,8 +261,7 @@ class TriggerDoor:
 
         def decide(state: core.TriggerState) -> core.Move | None:
             # What gathered while paused is told after a resume too, which has settled its slots.
-            is_over = is_late and state.state == "armed"
-            place = None if is_over else slot
+            place = None if is_late and state.state == "armed" else slot
             return core.decline(state, firing.key, reason[:REASON], facts, place)
 
         self._stream.write(decide)

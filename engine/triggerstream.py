@@ -3,6 +3,7 @@
 Law of this file: what is decided is folded on a draft, and the draft counts when it is on disk.
 """
 
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
@@ -11,9 +12,13 @@ import msgspec
 from engine.core import trigger as core
 from engine.errors import PlayheadError
 from eventstore import NEW, Append, Headline, InboxKey, Log, NewEvent, Row, Tip, Write, clock
-from eventstore.errors import StreamUnknown, WrongExpectedVersion
+from eventstore.errors import LogError, StreamUnknown, WrongExpectedVersion
 
 KIND = "trigger"
+SNAPSHOT_EVERY = (
+    5000  # events; a copy of the folded trigger is kept, so that no start folds more
+)
+SNAPSHOT_KIND = "trigger/1"  # grows when the shape of `TriggerState` changes
 TRIES = 100  # appends lost to other processes before one is given up; each was another's
 
 Decide = Callable[[core.TriggerState], core.Move | None]
@@ -56,10 +61,13 @@ class TriggerStream:
         self._log = log
         self._name, self._kind = name, kind
         self._tip = NEW
+        self._snapped = 0  # the version of the newest copy
         self._label = msgspec.json.encode({"kind": kind, "workflow": workflow}).decode()
 
     def read(self) -> None:
         """Fold what has been appended since, by this engine or by another."""
+        if not self.state.version:
+            self._recall()
         try:
             head, events = self._log.load(self.id, after=self.state.version)
         except StreamUnknown:
@@ -69,6 +77,22 @@ class TriggerStream:
             core.evolve(self.state, event.type, event.source, event.dest, data, event.version)
             self._tell(data)
         self._tip, self.due = head.tip, head.due
+
+    def _recall(self) -> None:
+        """Begin with the newest copy, if there is one."""
+        copy = self._log.snapshot(self.id, SNAPSHOT_KIND)
+        if copy is not None:
+            self._snapped, content = copy
+            self.state = msgspec.json.decode(content, type=core.TriggerState)
+
+    def _snap(self) -> None:
+        """Keep a copy of a long past; what was appended counts, whether or not it can be kept."""
+        version = self.state.version
+        if version - self._snapped >= SNAPSHOT_EVERY:
+            with contextlib.suppress(LogError):
+                content = msgspec.json.encode(self.state)
+                self._log.put_snapshot(self.id, version, SNAPSHOT_KIND, content)
+                self._snapped = version
 
     def found(self, keys: Collection[str]) -> dict[str, str]:
         """Give the keys that count already, each with its run. *Reads the log.*"""
@@ -116,6 +140,7 @@ class TriggerStream:
         self._tip, self.state, self.due = tip, part.draft, part.due
         for move in moves:
             self._tell(move.data)
+        self._snap()
 
     def append(
         self, moves: Sequence[core.Move], *, due: int | None,

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
+from engine import triggerstream
 from engine.doors import DoorFull, DoorShut, TriggerDoor
 from engine.errors import ValueRefused
 from engine.triggering import Fired, Firing
 from eventstore import clock, open_log
+from eventstore.errors import StorageError
 from triggers.testing import PaperEngine
 
 
@@ -291,3 +293,50 @@ def test_a_trigger_that_failed_goes_on_where_it_stood(engine: PaperEngine) -> No
     assert told(engine).count("trigger.failed") == 1
     state = door.state()
     assert (state.state, state.watermark) == ("armed", watermark + 10)
+
+
+def test_a_long_past_is_folded_once(
+    engine: PaperEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new door begins with a copy of the fold; without copies it comes to the same."""
+    monkeypatch.setattr(triggerstream, "SNAPSHOT_EVERY", 5)
+    door = door_of(engine)
+    for key in "abcdefghij":
+        door.fire(firing(key), {})
+    door.decline(firing("x"), "bad input")
+    monkeypatch.setattr(engine.log, "load", Spy(engine.log.load))
+    late = door_of(engine)
+    runs = late.live()
+    state = late.state()
+    assert engine.log.load.afters[0] == 10
+    assert (state.fired, state.declined, len(runs)) == (10, 1, 10)
+    assert state == door.state()
+    engine.log.drop_derived()
+    assert door_of(engine).state() == state
+
+
+def test_a_copy_that_cannot_be_kept_loses_nothing(
+    engine: PaperEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The firing was appended before: it counts, and the copy is tried again with the next."""
+
+    def refuse(*_: object) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(triggerstream, "SNAPSHOT_EVERY", 2)
+    monkeypatch.setattr(engine.log, "put_snapshot", refuse)
+    door = door_of(engine)
+    assert not any(door.fire(firing(key), {}).duplicate for key in "abc")
+    assert door_of(engine).state().fired == 3
+
+
+class Spy:
+    """A log's `load` that notes from where it was asked."""
+
+    def __init__(self, load: Callable[..., Any]) -> None:
+        self._load = load
+        self.afters: list[int] = []
+
+    def __call__(self, stream: str, *, after: int = 0) -> Any:
+        self.afters.append(after)
+        return self._load(stream, after=after)
