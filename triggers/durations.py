@@ -9,12 +9,16 @@ from triggers.errors import wrong
 LONGEST = 1_000_000 * 86_400  # seconds; 2,737 years: a calendar ends with year 9999
 
 
-def microseconds(option: str, value: float | datetime.timedelta) -> int:
+def microseconds(
+    option: str, value: float | datetime.timedelta, *, least: float = -math.inf
+) -> int:
     """Give a duration in microseconds. *Pure.*
 
     Raises:
-        DefinitionError: it is neither a number nor a timedelta, or longer than calendars go.
+        DefinitionError: it is neither a number nor a timedelta, longer than calendars go, or
+            shorter than `least` seconds.
     """
+    given = value
     if isinstance(value, datetime.timedelta):
         value = value.total_seconds()
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -22,4 +26,6 @@ def microseconds(option: str, value: float | datetime.timedelta) -> int:
         raise wrong(f"{option}={value!r} is to be a number of seconds or a timedelta")
     if abs(value) > LONGEST:
         raise wrong(f"{option}={value!r} is longer than any calendar")
+    if value < least:
+        raise wrong(f"{option}={given!r} is to be at least {least:g} seconds")
     return round(value * clock.SECOND)

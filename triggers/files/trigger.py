@@ -100,11 +100,11 @@ class FileTrigger:
             )
         text = os.fspath(pattern)
         seen = Pattern(text)
-        rule = Rule(complete, marker, microseconds_of("settle", settle))
+        rule = Rule(complete, marker, microseconds("settle", settle, least=0))
         gone = after_of(after, failed, seen.root, key)
-        self._every = (
-            None if poll == "auto" else microseconds_of("poll", poll, 0.01) / clock.SECOND
-        )
+        every: float | None = None
+        if not isinstance(poll, str):
+            every = microseconds("poll", poll, least=0.01) / clock.SECOND
         begin = Start(start, input, fact="path")
         self.workflow = begin.workflow
         self.name = name_of(name, self.kind, text, self.workflow)
@@ -113,7 +113,7 @@ class FileTrigger:
             more = {}  # as it was before there were such options: nothing is armed anew
         self._plan = Plan(
             name=self.name, pattern=seen, rule=rule, key=key, after=gone, limit=limit,
-            initial=initial, every=self._every, start=begin,
+            initial=initial, every=every, start=begin,
             revision=revision_of(
                 kind=self.kind, workflow=self.workflow, pattern=text, root=seen.root,
                 complete=rule.kind, settle=rule.settle / clock.SECOND, key=key, **more,
@@ -177,7 +177,7 @@ class FileTrigger:
 
     def _new_watch(self) -> Watch:
         root = self._plan.pattern.root
-        strangeness = strange(root) if self._every is None else ""
+        strangeness = strange(root) if self._plan.every is None else ""
         if strangeness:
             log.info(
                 "Trigger %r looks at %s every second or so: it lies on a file system (%s) that"
@@ -192,7 +192,7 @@ class FileTrigger:
             pause=self._looking,
             closed=self._saw_closed if self._plan.rule.kind == "close" else None,
             glance=self._glance,
-            events=self._every is None and not strangeness,
+            events=self._plan.every is None and not strangeness,
         )
 
     def close(self) -> None:
@@ -225,8 +225,8 @@ class FileTrigger:
 
     def _pace(self) -> float:
         """Give the seconds between two looks without a hint."""
-        if self._every is not None:
-            return self._every
+        if self._plan.every is not None:
+            return self._plan.every
         return min(max(LOOK_EVERY, self._looking() * LOOK_SHARE), LOOK_RARELY)
 
     def _saw_closed(self, path: str, why: str) -> None:
@@ -234,15 +234,3 @@ class FileTrigger:
         for _, folder in self._opened():
             if folder is not None:
                 folder.hint(relative, why)
-
-
-def microseconds_of(option: str, value: Any, least: float = 0) -> int:
-    """Give a duration of an option in microseconds. *Pure.*
-
-    Raises:
-        DefinitionError: it is no duration, or shorter than `least` seconds.
-    """
-    given = microseconds(option, value)
-    if given < least * clock.SECOND:
-        raise wrong(f"{option}={value!r} is to be at least {least:g} seconds")
-    return given
