@@ -32,7 +32,6 @@ class Start:
 
     Attributes:
         workflow: the name of what it starts; of a signal, `signal NAME`.
-        is_signal: whether it tells a run that is there, instead of starting one.
     """
 
     def __init__(self, start: Any, mapper: Mapper | None, *, fact: str) -> None:
@@ -49,7 +48,6 @@ class Start:
         self._fact = fact
         self._into: str | None = None  # the input that the obvious fact fills
         self._signal = start if isinstance(start, Signalling) else None
-        self.is_signal = self._signal is not None
         if self._signal is not None:
             self.workflow = f"signal {self._signal.name}"
             return

@@ -14,7 +14,7 @@ from engine.triggering import Door
 from eventstore import clock
 from triggers.errors import wrong
 from triggers.files import tidy
-from triggers.files.below import NotTheFile, is_below, place_of
+from triggers.files.below import NotTheFile, place_of, way_below
 from triggers.files.complete import Marker
 from triggers.files.pattern import is_text
 from triggers.files.sights import Sight
@@ -92,7 +92,7 @@ def _check_place(option: str, folder: str, root: str) -> None:
             " new drop; write another folder"
         )
     so_far = root
-    for part in is_below(root, folder) or ():
+    for part in way_below(root, folder) or ():
         so_far = os.path.join(so_far, part)  # noqa: PTH118
         if os.path.islink(so_far):  # noqa: PTH114
             raise wrong(

@@ -101,7 +101,7 @@ def made(root: str, target: str) -> Iterator[int]:
     Raises:
         OSError: it cannot be made, or is no folder.
     """
-    way = is_below(root, target)
+    way = way_below(root, target)
     if way is None:
         os.makedirs(target, exist_ok=True)  # noqa: PTH103
     folder = os.open(root if way else target, _WAY)
@@ -115,7 +115,7 @@ def made(root: str, target: str) -> Iterator[int]:
         os.close(folder)
 
 
-def is_below(root: str, path: str) -> tuple[str, ...] | None:
+def way_below(root: str, path: str) -> tuple[str, ...] | None:
     """Give the names on the way from a root to a path below it; None: it is not. *Pure.*"""
     before, way = Path(root).parts, Path(path).parts
     is_longer = len(way) > len(before)

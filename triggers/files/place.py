@@ -5,6 +5,7 @@ from pathlib import Path
 
 from eventstore.place import filesystem
 from triggers.errors import wrong
+from triggers.files.below import way_below
 from triggers.files.pattern import Pattern
 
 # Where every change is made by this machine's own kernel, which tells of it. `overlay` is the
@@ -39,8 +40,7 @@ def check_log(pattern: Pattern, path: str) -> None:
     root = os.path.realpath(pattern.root)
     for place in {os.path.abspath(path), os.path.realpath(path)}:  # noqa: PTH100
         folder = os.path.realpath(os.path.dirname(place))  # noqa: PTH120
-        is_below = pattern.is_deep and folder.startswith(root.rstrip(os.sep) + os.sep)
-        if folder == root or is_below:
+        if folder == root or (pattern.is_deep and way_below(root, folder)):
             raise wrong(
                 f"the database {path} lies in the folder that the trigger watches,"
                 f" {pattern.root}: whoever reads it there as a file drops its locks, and the"

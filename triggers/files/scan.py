@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from triggers.files.below import NotTheFile, place_of
-from triggers.files.pattern import Pattern
+from triggers.files.pattern import Pattern, is_text
 
 _KINDS = {
     stat.S_IFLNK: "symbolic link",
@@ -128,17 +128,12 @@ def _is_meant(
             return False
     if marker is not None and marker.fullmatch(name):
         return False
-    try:
-        relative.encode()
-    except UnicodeEncodeError:
-        return False
-    return pattern.fits(places, name) and not pattern.ignores(name)
+    is_fit = pattern.fits(places, name) and not pattern.ignores(name)
+    return is_fit and is_text(relative)
 
 
 def _add(look: Look, entry: os.DirEntry[str], relative: str, *, is_ignored: bool) -> None:
-    try:
-        relative.encode()
-    except UnicodeEncodeError:
+    if not is_text(relative):
         if not is_ignored:
             look.unreadable.append(os.fsencode(relative).hex())
         return
