@@ -22,6 +22,7 @@ from eventstore.errors import LogError, StorageBusy
 from triggers.durations import microseconds
 from triggers.errors import wrong
 from triggers.firing import Mapper
+from triggers.schedule import text_of
 from triggers.start import Declined, Start, name_of, revision_of
 from triggers.webhook import delivery, options, schemes
 from triggers.webhook.schemes import Headers
@@ -221,11 +222,11 @@ class WebhookTrigger:
         return Answer(status, {"run": fired.run, "duplicate": fired.duplicate})
 
     def _decline(self, door: Door, reason: str) -> None:
-        """Tell the log of what nobody has signed: one key, so that a flood is one entry."""
+        """Tell the log of what nobody has signed: by its moment, for it has no key of its own."""
+        now = clock.now_us()
+        letter = Letter(self.name, f"unsigned@{text_of(now)}", now, {})
         with self._in_turn():
-            door.decline(
-                Letter(self.name, "unsigned", clock.now_us(), {}), reason, repeats=True
-            )
+            door.decline(letter, reason, repeats=True)
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
