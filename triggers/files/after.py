@@ -20,7 +20,7 @@ from triggers.files.pattern import is_text
 from triggers.files.sights import Sight
 from triggers.files.telling import Telling
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("playhead.triggers")
 
 AT_ONCE = 500  # runs asked after in one query
 LONGEST = 300  # seconds between two tries to move a file

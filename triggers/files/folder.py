@@ -14,7 +14,7 @@ from triggers.files.scan import Look
 from triggers.files.sights import Sight
 from triggers.files.telling import Telling
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("playhead.triggers")
 
 LOOK_SHARE = 20  # a look that takes 1 s is made every 20 s at most
 HINTS = 10_000  # closed files remembered between two looks; more wait for their settle time

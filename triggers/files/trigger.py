@@ -23,7 +23,7 @@ from triggers.files.watch import Watch
 from triggers.firing import Mapper, Signalling
 from triggers.start import Start, name_of, revision_of
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("playhead.triggers")
 
 LOOK_EVERY = 1.0  # seconds, while the engine's threads run
 LOOK_RARELY = 60.0  # seconds

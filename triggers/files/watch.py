@@ -14,7 +14,7 @@ from typing import Any
 
 from eventstore import clock
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("playhead.triggers")
 
 GATHER = 0.02  # seconds in which many hints become one
 PATIENCE = 5.0  # seconds for threads to end

@@ -60,7 +60,7 @@ def test_one_line_says_that_there_are_only_looks(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """And with `poll=` in seconds nobody asks, and nothing is said."""
-    caplog.set_level("INFO", "triggers.files.trigger")
+    caplog.set_level("INFO", "playhead.triggers")
     monkeypatch.setattr("triggers.files.trigger.strange", lambda _: "nfs4")
     for options in ({}, {"poll": 5}):
         trigger = FileTrigger(inbox / "*", workflow("documents", "path"), **options)

@@ -180,7 +180,7 @@ def test_a_folder_that_comes_and_goes_is_told_each_time(
     engine: PaperEngine, tmp_path: Path, caplog: pytest.LogCaptureFixture, declined: Declined
 ) -> None:
     """Away and back, twice: four events, four lines; what was known stays known, in silence."""
-    caplog.set_level("INFO", "triggers.files.folder")
+    caplog.set_level("INFO", "playhead.triggers")
     root = tmp_path / "in"
     root.mkdir()
     (root / "a").touch()
