@@ -152,6 +152,21 @@ def test_paused_slots_do_not_fire_later(engine: PaperEngine) -> None:
     assert (told["reason"], told["count"]) == ("paused", 3)
 
 
+def test_the_one_moment_of_a_paused_trigger_waits_for_the_resume(engine: PaperEngine) -> None:
+    """It is not one of many: it fires once the trigger goes on, with its own moment as slot."""
+    with freeze_time("2026-01-01 00:30") as frozen:
+        trigger = AtTrigger(datetime.datetime(2026, 1, 1, 1, tzinfo=clock.UTC), NIGHTLY)
+        door = engine.door(trigger)
+        engine.poll(trigger, door)
+        door.pause()
+        frozen.tick(hours(3))
+        engine.poll(trigger, door)
+        assert slots(engine) == []
+        door.resume()
+        engine.poll(trigger, door)
+    assert slots(engine) == ["2026-01-01T01:00:00Z"]
+
+
 def test_input_maps_the_firing(engine: PaperEngine) -> None:
     """`input=` sees trigger, key, the slot as aware datetime and the facts."""
     seen: list[Firing] = []
