@@ -4,6 +4,7 @@ Laws of this file: the log knows the end before anything is moved; only what is 
 that was claimed is touched; the marker goes first, so that no later file finds it.
 """
 
+import itertools
 import logging
 import os
 from collections import OrderedDict
@@ -163,15 +164,16 @@ class Leaving:
         failures = 0
         has_ended = False
         while left > 0 and failures < IN_A_ROW:
-            batch = [self._owed.popitem(last=False) for _ in range(min(left, AT_ONCE))]
+            batch = list(itertools.islice(self._owed.items(), min(left, AT_ONCE)))
             left -= len(batch)
             ask = [run for run, files in batch if files[0].outcome is None]
             statuses = door.statuses(ask) if ask else {}
             for run, files in batch:
+                self._owed.move_to_end(
+                    run
+                )  # what raises leaves nothing out and holds up nobody
                 outcome = files[0].outcome or statuses.get(run)
-                if outcome is None:  # the log has dropped the run: nobody knows how it ended
-                    continue
-                kept = files
+                kept = files if outcome is not None else []  # the log has dropped the run
                 if outcome in ENDED:
                     has_ended = True
                     kept = [
@@ -182,6 +184,8 @@ class Leaving:
                     failures += any(owed.rest > now for owed in kept)
                 if kept:
                     self._owed[run] = kept
+                else:
+                    del self._owed[run]
         return has_ended and most < len(self._owed)
 
     def _is_done(self, door: Door, run: str, owed: _Owed, outcome: str, now: int) -> bool:

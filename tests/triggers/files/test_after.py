@@ -1,5 +1,6 @@
 """What becomes of a file: moved or deleted when its run has ended, and not a moment before."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
+from eventstore import clock
+from eventstore.errors import StorageBusy
 from triggers import FileTrigger
 from triggers.files import tidy
 from triggers.testing import PaperEngine, workflow
@@ -287,6 +290,34 @@ def test_an_end_costs_no_look(engine: PaperEngine, inbox: Path, done: Path) -> N
     folder.end()
     assert names(done) == ["a.csv"]
     assert len(engine.begun_runs) == 1
+
+
+@pytest.mark.parametrize("ask", ["statuses", "decline"])
+def test_a_log_that_fails_for_a_while_keeps_no_file_from_moving(
+    engine: PaperEngine, inbox: Path, done: Path, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    """Neither the question who has ended nor the word why one stays is needed to remember them."""
+    folder = Folder(engine, inbox)
+    for name in ("a.csv", "b.csv", "c.csv"):
+        folder.drop(name)
+    folder.poll()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise StorageBusy("somebody holds it")
+
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for run in engine.begun_runs:
+        engine.end(run)
+    with monkeypatch.context() as held:
+        held.setattr(folder.door, ask, refuse)
+        held.setattr(tidy, "move", full)
+        with pytest.raises(StorageBusy):
+            folder.trigger.ended(folder.door, 0)
+    with freeze_time("2050-01-01"):
+        folder.trigger.ended(folder.door, clock.now_us())
+    assert names(done) == ["a.csv", "b.csv", "c.csv"]
 
 
 def test_with_leave_nothing_moves(engine: PaperEngine, inbox: Path) -> None:
