@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from engine.core import trigger as core
+from engine.triggerstream import label_of
 from eventstore import Event, Log, clock
 
 FARTHEST = 1_000  # links; a chain of runs that start each other may be long
@@ -64,12 +65,12 @@ def _link(log: Log, event: Event) -> Cause:
     }  # fmt: skip
     head = log.head(event.stream)
     if event.stream.startswith(core.PREFIX):
-        label = msgspec.json.decode(head.label) if head is not None else {}
+        where |= {
+            "trigger": event.stream.removeprefix(core.PREFIX),
+            "kind": label_of(head).get("kind"),
+        }
         data = core.data_of(event.type, event.data)
-        name = event.stream.removeprefix(core.PREFIX)
         if not isinstance(data, core.Fired):
-            return Cause(**where, trigger=name, kind=label.get("kind"))
-        return Cause(
-            **where, trigger=name, kind=label.get("kind"), key=data.key, facts=data.facts
-        )
+            return Cause(**where)
+        return Cause(**where, key=data.key, facts=data.facts)
     return Cause(**where, workflow=None if head is None else head.name, status=event.dest)

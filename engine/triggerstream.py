@@ -11,7 +11,19 @@ import msgspec
 
 from engine.core import trigger as core
 from engine.errors import PlayheadError
-from eventstore import NEW, Append, Headline, InboxKey, Log, NewEvent, Row, Tip, Write, clock
+from eventstore import (
+    NEW,
+    Append,
+    Head,
+    Headline,
+    InboxKey,
+    Log,
+    NewEvent,
+    Row,
+    Tip,
+    Write,
+    clock,
+)
 from eventstore.errors import LogError, StreamUnknown, WrongExpectedVersion
 
 KIND = "trigger"
@@ -40,6 +52,11 @@ class DoorFull(PlayheadError):
     def __init__(self, trigger: str, limit: int) -> None:
         self.trigger, self.limit = trigger, limit
         super().__init__(f"trigger {trigger!r} has {limit} live runs; no more may live at once")
+
+
+def label_of(head: Head | None) -> dict[str, str]:
+    """Give what a trigger's row says of it: kind and workflow; {} if there is none. *Pure.*"""
+    return {} if head is None else msgspec.json.decode(head.label, type=dict[str, str])
 
 
 class Part(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from engine.core import trigger as core
-from engine.triggerstream import TriggerStream
+from engine.triggerstream import TriggerStream, label_of
 from eventstore import Log, clock
 
 
@@ -40,9 +40,8 @@ class TriggerView:
         self.name = name
         head = log.head(core.PREFIX + name)
         self.is_known = head is not None  # it was armed at least once
-        label = msgspec.json.decode(head.label) if head is not None else {}
-        self.kind: str = label.get("kind", "")
-        self.workflow: str = label.get("workflow", "")
+        label = label_of(head)
+        self.kind, self.workflow = label.get("kind", ""), label.get("workflow", "")
         self._stream = TriggerStream(log, name, kind=self.kind, workflow=self.workflow)
 
     @property

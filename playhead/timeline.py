@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from engine.app import Engine
+from engine.draining import flights
 from engine.flights import Flight
 from eventstore import clock
 from playhead.engines import Engines
@@ -255,8 +256,7 @@ class Timeline:
             if own and engine.is_open:
                 continue
             for driver in list(engine.worker.drivers):
-                for hold in list(driver.holds.values()):
-                    yield from (f for f in list(hold.flights.values()) if not f.is_abandoned)
+                yield from flights(driver)
 
     def _refuse_in_flight(self, flights: Iterable[Flight]) -> None:
         told = [
