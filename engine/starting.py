@@ -67,6 +67,10 @@ class Starting:
         """
         takes = {item.name: item for item in workflow.definition.inputs}
         for name in given:
+            if not isinstance(name, str):
+                raise ValueRefused(
+                    f"workflow {workflow.name!r}: an input's name is text, not {name!r}"
+                )
             if name not in takes:
                 near = difflib.get_close_matches(name, takes, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"it takes {sorted(takes)}"

@@ -4,8 +4,18 @@ import datetime as dt
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from freezegun import freeze_time
 
-from playhead import CircuitBreaker, Engine, PlayheadError, Signal, Workflow, step
+from playhead import (
+    CircuitBreaker,
+    Engine,
+    IntervalTrigger,
+    PlayheadError,
+    Signal,
+    ValueRefused,
+    Workflow,
+    step,
+)
 
 
 @step
@@ -40,6 +50,24 @@ def test_a_start_that_cannot_be_right(url, kind):
     engine = Engine(url, workflows=[simple])
     with pytest.raises(PlayheadError, match=word):
         engine.start(simple, **options)
+    assert engine.runs() == []
+
+
+@pytest.mark.parametrize("name", [1, None, b"x", ("x",)], ids=repr)
+def test_an_input_whose_name_is_no_text(url, name):
+    """By a mapping, or by what `input=` gives: refused as such, and a slot does not hang on it."""
+    trigger = IntervalTrigger(5, simple, name="beats", input=lambda _: {name: 1})
+    with freeze_time("2030-01-01") as frozen:
+        engine = Engine(url, workflows=[simple], triggers=[trigger])
+        with pytest.raises(ValueRefused, match="name is text"):
+            engine.start(simple, {name: 1})
+        frozen.tick(6)
+        engine.run_until_idle()
+        *_, event = engine.trigger("beats").events()
+        assert event.type == "trigger.declined"
+        assert event.reason.startswith(
+            "ValueRefused: workflow 'simple': an input's name is text"
+        )
     assert engine.runs() == []
 
 
