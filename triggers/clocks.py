@@ -71,9 +71,11 @@ class CronTrigger(Recurring):
             options["gap"] = gap
         if fold != "first":
             options["fold"] = fold
+        if not isinstance(expression, str):
+            raise wrong(f"{expression!r} is no cron text; write e.g. '30 6 * * 1-5'")
         try:
             schedule = Cron(expression, _zone(tz), gap=gap, fold=fold)
-        except (ValueError, AttributeError) as error:
+        except ValueError as error:
             raise wrong(
                 f"{expression!r} is no cron text: {error}; write five fields,"
                 " e.g. '30 6 * * 1-5' for half past six on working days"

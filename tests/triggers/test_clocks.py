@@ -273,7 +273,7 @@ def test_a_year_of_cron_under_a_frozen_clock(engine: PaperEngine) -> None:
         (lambda: CronTrigger("never", NIGHTLY), "no cron text"),
         (lambda: CronTrigger("0 0 30 2 *", NIGHTLY), "no cron text"),
         (lambda: CronTrigger("0 0 */31 * MON#2", NIGHTLY), "it never comes"),
-        (lambda: CronTrigger(30, NIGHTLY), "no cron text"),  # type: ignore[arg-type]
+        (lambda: CronTrigger(30, NIGHTLY), "30 is no cron text; write"),  # type: ignore[arg-type]
         (lambda: CronTrigger("* * * * *", NIGHTLY, catchup="some"), "none of 'latest'"),
         (lambda: IntervalTrigger(0, NIGHTLY), "more than nought"),
         (lambda: IntervalTrigger(datetime.timedelta(-1), NIGHTLY), "more than nought"),

@@ -7,6 +7,7 @@ be written. All other characters stand for themselves.
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from triggers.errors import wrong
 
@@ -32,6 +33,8 @@ class Pattern:
         Raises:
             DefinitionError: it names a folder or nothing, or is not UTF-8.
         """
+        if "\0" in text:
+            raise wrong(f"pattern {text!r} fits no file: no name has a zero byte")
         if not text or text.endswith(("/", os.sep)):
             raise wrong(f"pattern {text!r} names no files; write e.g. {text + '*'!r}")
         whole = os.path.abspath(text)  # noqa: PTH100 - links are left as the user wrote them
@@ -89,6 +92,18 @@ class Pattern:
                 place += 1  # noqa: PLW2901
                 places.add(place)
         return frozenset(places)
+
+
+def pattern_text(pattern: Any) -> str:
+    """Give a pattern as text, be it a text or a path. *Pure.*
+
+    Raises:
+        DefinitionError: it is neither.
+    """
+    text = os.fspath(pattern) if isinstance(pattern, os.PathLike) else pattern
+    if not isinstance(text, str):
+        raise wrong(f"pattern {text!r} is neither text nor path; write e.g. 'inbox/*.txt'")
+    return text
 
 
 def _name(part: str) -> re.Pattern[str]:

@@ -17,7 +17,7 @@ from triggers.files.claim import Plan
 from triggers.files.complete import Rule
 from triggers.files.folder import LOOK_SHARE, Folder
 from triggers.files.identity import KINDS
-from triggers.files.pattern import Pattern
+from triggers.files.pattern import Pattern, pattern_text
 from triggers.files.place import check_log, strange
 from triggers.files.watch import Watch
 from triggers.firing import Mapper, Signalling
@@ -98,7 +98,7 @@ class FileTrigger:
                 f"limit={limit} counts the runs that a trigger starts, and signal"
                 f" {start.name!r} starts none; leave limit= out"
             )
-        text = os.fspath(pattern)
+        text = pattern_text(pattern)
         seen = Pattern(text)
         rule = Rule(complete, marker, microseconds("settle", settle, least=0))
         gone = after_of(after, failed, seen.root, key)

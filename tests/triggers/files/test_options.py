@@ -65,9 +65,9 @@ def test_what_cannot_be_right_is_refused(
     assert caught.value.where.startswith("test_options.py:")
 
 
-@pytest.mark.parametrize("pattern", ["", "inbox/", "in\udcff/*"])
-def test_a_pattern_of_nothing_is_refused(pattern: str) -> None:
-    """Empty, a folder, a folder whose name is no text."""
+@pytest.mark.parametrize("pattern", ["", "inbox/", "in\udcff/*", "in/\0*", None, 3, b"in/*"])
+def test_a_pattern_of_nothing_is_refused(pattern: Any) -> None:
+    """Empty, a folder, a folder whose name is no text, a zero byte, neither text nor path."""
     with pytest.raises(DefinitionError, match="pattern"):
         FileTrigger(pattern, DOCUMENTS)
 
