@@ -256,7 +256,7 @@ class Engine:
             PlayheadError: neither the log nor this engine knows it.
         """
         with self._storage():
-            if name in self.triggers:
+            if name in self.triggers and self.log.head(TRIGGER + name) is None:
                 self.doorways.doors[name].state()  # arms it, so that it can be paused
             view = TriggerView(self.log, name)
             if view.is_known:

@@ -190,6 +190,18 @@ def test_a_paused_schedule_tells_what_it_let_pass(url, frozen):
     assert [slot for slot, *_ in told(engine)] == ["04:00"]
 
 
+def test_a_question_from_a_newer_definition_changes_nothing(file_url, frozen):
+    """Who only asks, pauses or resumes arms no revision: the daemon with the older one goes on."""
+    engine, newer = engine_of(file_url, quick), engine_of(file_url, quick, overlap="skip")
+    walk(engine, frozen, at(0, 30))
+    view = newer.trigger("hourly")
+    assert (view.state.fired, len(list(view.events()))) == (0, 1)
+    assert view.pause(by="ann")
+    assert view.resume(by="ann")
+    walk(engine, frozen, at(1, 30))
+    assert [slot for slot, *_ in told(engine)] == ["01:00"]
+
+
 def test_a_slot_waits_on_the_engines_threads(file_url, until):
     """On the real clock: a second run starts soon after a signal has ended the first."""
     waiting = Workflow("waiting", steps=[Signal("go"), approve])
