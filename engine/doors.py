@@ -119,7 +119,7 @@ class TriggerDoor:
         changed = self._log.changed()
         if changed == self._changed and not self._has_heard:
             return []  # nobody has written since nothing was found
-        self._has_heard = False
+        self._changed, self._has_heard = -1, False  # until nothing is found
         after = max(self.state().watermark, self._seen)
         upto = self._log.last_position()
         found = self._starter.endings(workflow, types, after=after, upto=upto, limit=limit)

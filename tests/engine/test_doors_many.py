@@ -282,6 +282,26 @@ def test_ends_of_runs_are_given_once_they_are_new(engine: PaperEngine) -> None:
     assert door.endings("documents", types, limit=9) == []
 
 
+def test_ends_are_given_to_the_last_though_nobody_else_wrote(
+    engine: PaperEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the log promises moves with the commits of others: ours are heard of, once for all."""
+    door = door_of(engine, kind="run")
+    monkeypatch.setattr(engine.log, "changed", lambda: 7)
+    types = ["run.succeeded"]
+    assert door.endings("documents", types, limit=9) == []
+    for fired in door_of(engine, name="early").fire_many(volley("a", "b", "c")):
+        assert isinstance(fired, Fired)
+        engine.end(fired.run)
+    door.heard_end()
+    given = 0
+    while ends := door.endings("documents", types, limit=2):
+        given += len(ends)
+        for end in ends:
+            door.decline(Firing("bell", end.run, end.at, {}, slot=end.position), "why")
+    assert given == 3
+
+
 def test_a_trigger_that_failed_goes_on_where_it_stood(engine: PaperEngine) -> None:
     """It is recorded once; armed again, its watermark is the one it had."""
     door = door_of(engine, kind="cron")
