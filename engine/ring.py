@@ -200,9 +200,9 @@ class Try:
         row = row_of(hold, owner=owner)
         if owner is None and self._owes_more():
             row = msgspec.structs.replace(row, due=self.now)
-        aside: tuple[Write, ...] = ()
+        besides: tuple[Write, ...] = ()
         if self.beside is not None and (self.events or refusal is None):
-            aside, keys = self.beside.part(None if refusal is None else refusal.reason)
+            besides, keys = self.beside.part(None if refusal is None else refusal.reason)
             inbox += keys
         if not self.events and not inbox and hold.is_owned == owns and hold.tip.version:
             hold.woken = hold.woken and self.hungry
@@ -220,7 +220,7 @@ class Try:
             facts = self.facts_of.get(name, ())
             tip = self.breakers.tips[name]
             writes.append(turns.breakers.write(name, facts, self.now, tip=tip, state=state))
-        tips = turns.log.append(Append(turns.append_id(), (*writes, *aside), inbox))
+        tips = turns.log.append(Append(turns.append_id(), (*writes, *besides), inbox))
         hold.tip = tips[0]
         if self.beside is not None:
             self.beside.landed(tips[len(writes) :])
