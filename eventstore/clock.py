@@ -86,6 +86,14 @@ def new_id() -> str:
     return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
+def made_at(id_: str) -> int:
+    """Give when an id was made, in microseconds, to the millisecond; 0 for what is no id."""
+    digits = [_CROCKFORD.find(digit) for digit in id_[:10]]
+    if len(id_) != 26 or min(digits) < 0:
+        return 0
+    return sum(digit << 5 * place for place, digit in enumerate(reversed(digits))) * 1000
+
+
 def new_chance(seed: str) -> random.Random:
     """Give a random source that is the same for the same seed."""
     return random.Random(seed)  # noqa: S311 - reproducible on purpose, never a secret

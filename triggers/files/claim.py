@@ -28,7 +28,6 @@ from triggers.start import Start
 AT_ONCE = 500  # runs started by one append, and keys asked for in one query
 QUESTIONS = 20  # queries of one poll; the rest of the drop is the next poll's
 READ = 64 << 20  # bytes read by one poll to make keys of them
-ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # of ids; their first ten digits are milliseconds
 
 
 class Plan(NamedTuple):
@@ -216,7 +215,7 @@ class Claims:
         for key, run in found.items():
             sight = batch[key]
             self._settle(sight, run)
-            if sight.before is not None and _began(run) <= sight.before:
+            if sight.before is not None and clock.made_at(run) <= sight.before:
                 again.append(sight)
         self.say(door, "duplicate", again, now)
         fresh = {key: sight for key, sight in batch.items() if key not in found}
@@ -263,14 +262,3 @@ class Claims:
             names = [sight.relative for sight in sights]
             path = self._path(sights[0])
             self._telling.say(door, reason, names[0], now, names=names, repeats=True, path=path)
-
-
-def _began(run: str) -> int:
-    """Give about when a run began, in microseconds; 0 for what is no run."""
-    number = 0
-    for digit in run[:10]:
-        place = ALPHABET.find(digit)
-        if place < 0 or ":" in run:
-            return 0
-        number = number * 32 + place
-    return number * 1000
