@@ -23,6 +23,7 @@ class Checkpoints:
         self._gate: gate.Gate | None = None
         self._pages = 0.0
         self.in_doubt = False  # a commit failed half-way; see `settle`
+        self.is_cramped = False  # a write found no room; see `before_a_write`
 
     def open(self, folder: Path) -> None:
         """Open the gate, if this SQLite needs one."""
@@ -54,6 +55,20 @@ class Checkpoints:
     def is_due(self) -> bool:
         """Say whether enough was written since the last checkpoint."""
         return self._is_file and self._pages >= PAGES
+
+    def before_a_write(self, writer: Session) -> None:
+        """Settle a doubt; on a disk that was full, make room in the log before it grows.
+
+        The log may be many times what it says anew about the database, and would take for itself
+        whatever room there is again. Copied, it is written from its beginning.
+
+        Raises:
+            sqlite3.Error, StorageBusy: a doubt cannot be settled yet.
+        """
+        if self.in_doubt:
+            self.settle(writer)
+        if self.is_cramped:
+            self.is_cramped = self._is_file and not self.run(writer)
 
     def run(self, writer: Session) -> bool:
         """Copy the log into the database; False if others were in the way.

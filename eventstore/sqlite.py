@@ -229,8 +229,7 @@ class Sqlite:
                 self._lock.acquire()
             try:
                 with self.patience.translated():
-                    if self.checkpoints.in_doubt:
-                        self.checkpoints.settle(writer)
+                    self.checkpoints.before_a_write(writer)
                     self._begin(writer)
             except BaseException:
                 if self.path is None:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from eventstore import faults
 from eventstore.batch import Doubt, Entry, Job, tips_of_done, write_carefully, write_hopefully
 from eventstore.commit import Queue, Ticket
-from eventstore.errors import LogError
+from eventstore.errors import LogError, StorageFull
 from eventstore.event import Tip
 from eventstore.session import Counted, Session
 from eventstore.sqlite import Sqlite
@@ -133,6 +133,7 @@ class Writer:
     def _recover(self, tickets: list[Ticket], error: sqlite3.Error) -> None:
         """Find out what became of a transaction that failed, and try once more."""
         reason = faults.translate(error, self._database.place)
+        self._database.checkpoints.is_cramped |= isinstance(reason, StorageFull)
         if not faults.leaves_doubt(error):
             _fail(tickets, reason)
             return
