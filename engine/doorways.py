@@ -159,8 +159,14 @@ class Doorways:
         return due
 
     def next_due(self) -> int | None:
-        """Give when the next trigger is due by the engine's clock."""
-        return self._earliest() if self._due else self.poll()  # nobody has looked yet
+        """Give when the next trigger that is not paused is due. *Reads the log.*"""
+        if not self._due:  # nobody has looked yet
+            self.poll()
+        known = [(due, name) for name, due in list(self._due.items()) if due is not None]
+        for due, name in sorted(known):
+            if self.doors[name].state().state != "paused":  # since the last look, perhaps
+                return due
+        return None
 
     def _earliest(self) -> int | None:
         known = [due for due in list(self._due.values()) if due is not None]

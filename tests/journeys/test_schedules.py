@@ -25,6 +25,8 @@ def approve(go: str) -> str:
     return "approved"
 
 
+START = datetime(2030, 1, 1, tzinfo=UTC)  # of the frozen clock
+
 quick = Workflow("quick", steps=[begin])
 long = Workflow(
     "long", steps=[begin, Timer("rest", timedelta(minutes=150), after=["begin"]), finish]
@@ -174,6 +176,24 @@ def test_the_next_due_moment_counts_the_delay_in(url, frozen):
     walk(engine, frozen, at(1, 30))
     (row,) = engine.runs()
     assert (row.key[-9:-4], row.started_at) == ("01:00", due)
+
+
+def test_a_paused_trigger_does_not_count_for_the_next_due_moment(url, frozen):
+    """At once, though its slot was known before; resumed before that slot, it counts again."""
+    engine = engine_of(url, quick)
+    every = IntervalTrigger(timedelta(hours=5), quick, name="rare")
+    both = Engine(url, workflows=[quick], triggers=[*engine.triggers.values(), every])
+    both.run_until_idle()
+    assert both.next_due() == START + timedelta(hours=1)
+    both.trigger("hourly").pause()
+    assert both.next_due() == START + timedelta(hours=5)
+    both.trigger("rare").pause()
+    assert both.next_due() is None
+    both.run_until_idle()
+    assert both.next_due() is None
+    both.trigger("hourly").resume()
+    both.run_until_idle()
+    assert both.next_due() == START + timedelta(hours=1)
 
 
 def test_a_paused_schedule_tells_what_it_let_pass(url, frozen):
