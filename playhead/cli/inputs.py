@@ -152,7 +152,15 @@ def read_since(text: str) -> datetime:
         Wrong: it is neither.
     """
     ago = _AGO.fullmatch(text)
-    if ago is not None:
+    try:
+        if ago is None:
+            return read_moment(text)
         past = timedelta(seconds=float(ago[1]) * _UNITS[ago[2]])
         return clock.from_us(clock.now_us()) - past
-    return read_moment(text)
+    except OverflowError:
+        raise Wrong(f"{text!r} ago is before any calendar; leave it out for all") from None
+    except Wrong:
+        raise Wrong(
+            f"{text!r} is no ISO time and no age; write 2026-03-01T12:00:00Z, or 2h for"
+            " two hours ago"
+        ) from None

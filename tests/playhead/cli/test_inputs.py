@@ -78,5 +78,10 @@ def test_times() -> None:
     assert read_moment("2026-01-02T03:04") == datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
     assert read_since("2026-01-02") == datetime(2026, 1, 2, tzinfo=UTC)
     assert read_since("2h") > read_since("3h")
+    for text in ("9999999d", "99999999999d", f"{'9' * 400}w"):
+        with pytest.raises(Wrong, match="before any calendar"):
+            read_since(text)
+    with pytest.raises(Wrong, match="2h for two hours ago"):
+        read_since("yesterday")
     with pytest.raises(Wrong, match="no version and no ISO time"):
         read_moment("yesterday")
