@@ -11,10 +11,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from engine.doors import DoorShut
+from engine.errors import DefinitionError
 from engine.triggering import Door, Fired
 from engine.triggering import Firing as Letter
 from eventstore import clock
-from triggers.errors import wrong
 from triggers.firing import Mapper
 from triggers.policies import KEEP, MOST, ON_TIME, Passed, Policies, delay_of, judge, look
 from triggers.schedule import Schedule, text_of
@@ -133,13 +133,14 @@ class Recurring(Clocked):
             DoorShut: the trigger is paused or replaced.
         """
         now = clock.now_us()
-        if since > until:
-            raise wrong(f"{text_of(since)} lies after {text_of(until)}: swap the two")
-        if until > now:
-            raise wrong(
-                f"{text_of(until)} has not come yet: a backfill fires what has passed, up to"
+        last = max(since, until)
+        if last > now:
+            raise DefinitionError(
+                f"{text_of(last)} has not come yet: a backfill fires what has passed, up to"
                 f" {text_of(now)}; later slots fire by themselves"
             )
+        if since > until:
+            raise DefinitionError(f"{text_of(since)} lies after {text_of(until)}: swap the two")
         return self._backfill(door, since, until)
 
     def _backfill(

@@ -554,6 +554,8 @@ def test_a_backfill_of_what_has_not_come_is_refused(engine: PaperEngine) -> None
         door = engine.door(trigger)
         with pytest.raises(DefinitionError, match=r"03:00:00Z has not come yet.*02:30:00Z"):
             trigger.backfill(door, *span("01:00", "03:00"))
+        with pytest.raises(DefinitionError, match=r"03:00:00Z has not come yet"):
+            trigger.backfill(door, *span("03:00", "02:30"))
         with pytest.raises(DefinitionError, match="lies after"):
             trigger.backfill(door, *span("02:00", "01:00"))
         assert list(trigger.backfill(door, *span("01:10", "01:50"))) == []
