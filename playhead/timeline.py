@@ -13,6 +13,7 @@ from typing import Self
 from engine.app import Engine
 from engine.draining import flights
 from engine.flights import Flight
+from engine.testing.cut import is_cut_off
 from eventstore import clock
 from playhead.engines import Engines
 from playhead.freezing import Frozen
@@ -90,9 +91,10 @@ class Timeline:
 
     @property
     def engines(self) -> list[Engine]:
-        """Give the engines whose due moments are walked through."""
+        """Give the engines whose due moments are walked through: those that were not cut off."""
         made = self._engines.made
-        return [*made, *(engine for engine in self._added if engine not in made)]
+        both = [*made, *(engine for engine in self._added if engine not in made)]
+        return [engine for engine in both if not is_cut_off(engine)]
 
     @property
     def now(self) -> datetime:

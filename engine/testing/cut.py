@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 from engine.app import Engine
 from engine.errors import PlayheadError
@@ -11,6 +12,14 @@ WRITES = (
     "append", "claim", "release", "wake", "enter", "renew", "leave", "bury", "put_blob",
     "put_snapshot", "drop_derived",
 )  # fmt: skip
+
+
+_GONE: WeakSet[Engine] = WeakSet()
+
+
+def is_cut_off(engine: Engine) -> bool:
+    """Tell whether `crash_after` has cut this engine off: it does nothing ever again."""
+    return engine in _GONE
 
 
 class Crashed(BaseException):
@@ -89,4 +98,5 @@ class Cut:
                 delattr(self._engine.log, name)
             return False
         self._engine.log.close()
+        _GONE.add(self._engine)
         return isinstance(error, Crashed)

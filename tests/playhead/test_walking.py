@@ -23,7 +23,7 @@ from playhead import (
     Workflow,
     step,
 )
-from playhead.testing import Engines, Timeline, TimelineRefused, drop
+from playhead.testing import Engines, Timeline, TimelineRefused, crash_after, drop
 
 
 def at(day: int, hour: int = 0, minute: int = 0, second: int = 0) -> datetime:
@@ -351,3 +351,24 @@ def test_a_step_of_another_thread_in_flight(engines, line, how):
     line.patience = 10
     assert line.advance(hours=1) == []
     assert line.now == at(1, 1)
+
+
+def test_an_engine_that_was_cut_off_is_walked_past(engines: Engines, tmp_path: Path) -> None:
+    """Cut off in the middle of a walk: the walk of the next engine meets each slot that is left."""
+
+    def one() -> Engine:
+        trigger = IntervalTrigger(60, noted, name="beats", catchup="all")
+        url = f"sqlite:///{tmp_path / 'log.db'}"
+        return engines(url=url, workflows=[noted], triggers=[trigger])
+
+    with Timeline("2030-01-01", engines=engines) as line:
+        first = one()
+        with crash_after(4, first) as cut:
+            line.advance(minutes=5)
+        assert cut.crashed
+        assert line.now < at(1, 0, 5)
+        second = one()
+        assert line.engines == [second]
+        line.advance(at(1, 0, 5))
+        keys = sorted(str(row.key) for row in second.runs(status="succeeded"))
+        assert keys == [f"beats/2030-01-01T00:0{minute}:00Z" for minute in range(1, 6)]
