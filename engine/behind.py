@@ -1,11 +1,15 @@
 """What stands behind the doors of triggers: the runs that firings start, tell, cancel or follow."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from engine import values
 from engine.core import commands as c
+from engine.core.events import IllegalEvent
 from engine.core.events import RunEnded as EndedData
 from engine.core.run import Run
 from engine.errors import CommandRefused, RunEnded
@@ -17,6 +21,9 @@ from engine.starting import Starting
 from engine.steering import Steering
 from engine.triggering import Beside, Ending, Message, Prepared
 from eventstore import NEW, Event, Tip
+from eventstore.errors import StorageCorrupt
+
+log = logging.getLogger("playhead.engine")
 
 
 class Behind:
@@ -83,10 +90,21 @@ class Behind:
                 workflow=workflow,
                 status=event.dest,
                 at=event.at,
-                outcome=self._outcome(event),
+                outcome=self._read(event),
             )
             for event in events
         ]
+
+    def _read(self, event: Event) -> dict[str, Any]:
+        """Give the outcome of an end; one that is damaged must not hold up those behind it."""
+        try:
+            return self._outcome(event)
+        except (StorageCorrupt, IllegalEvent, msgspec.MsgspecError, LookupError) as error:
+            log.error(
+                "the outcome of run %s cannot be read: %s; `playhead verify %s` says more",
+                event.stream, error, event.stream, extra={"action": "outcome_unreadable"},
+            )  # fmt: skip
+            return {"unreadable": str(error)}
 
     def _outcome(self, event: Event) -> dict[str, Any]:
         """Give the result of an end, or its error, as plain JSON values."""

@@ -11,6 +11,7 @@ from typing import Any
 from engine.beside import FiringBeside
 from engine.core import trigger as core
 from engine.errors import PlayheadError, SignalRefused
+from engine.following import Following
 from engine.gathered import Gathered
 from engine.liveruns import LiveRuns
 from engine.recorded import REASON, recorded
@@ -34,7 +35,7 @@ class TriggerDoor:
         self._log = starter.log
         self._trigger = trigger
         self._revision = trigger.revision()
-        self._known: Callable[[], Collection[str]] | None = getattr(trigger, "known", None)
+        self._known: Callable[[str], Collection[str]] | None = getattr(trigger, "known", None)
         self._made = clock.now_us()
         self._lock = threading.RLock()
         self._stream = TriggerStream(
@@ -45,9 +46,7 @@ class TriggerDoor:
         self._stream.on_fired = self._live.add
         self._gathered = Gathered()
         self._was_armed = False  # once a door; who arms later has the newer definition
-        self._seen = 0  # ends of runs up to this position were dealt with here
-        self._changed = -1  # what the log said then
-        self._has_heard = False
+        self._following = Following(starter)
 
     # What the log says.
 
@@ -66,8 +65,10 @@ class TriggerDoor:
         move = core.arm(self._stream.state, self._revision, self._since())
         if move is None:
             return True
-        keys = set(self._known()) if self._known is not None and not self._goes_on() else set()
-        keys -= self.found(keys).keys()
+        keys = set[str]()
+        if self._known is not None and not self._goes_on():
+            keys.update(self._known(self._stream.state.revision))
+            keys -= self.found(keys).keys()
         inbox = [InboxKey(self.stream, key, self.stream) for key in sorted(keys)]
         try:
             self._stream.append([move], due=self._stream.due, inbox=inbox)
@@ -111,25 +112,15 @@ class TriggerDoor:
     def endings(self, workflow: str, types: Collection[str], *, limit: int) -> list[Ending]:
         """Give ends of a workflow's runs that have not fired here yet. *Reads the log.*
 
-        Args:
-            workflow: its name.
-            types: `run.succeeded`, `run.failed`, `run.cancelled`.
-            limit: so many at most; when all were dealt with, those behind them are given.
+        See `Following.new`.
         """
-        changed = self._log.changed()
-        if changed == self._changed and not self._has_heard:
-            return []  # nobody has written since nothing was found
-        self._changed, self._has_heard = -1, False  # until nothing is found
-        after = max(self.state().watermark, self._seen)
-        upto = self._log.last_position()
-        found = self._starter.endings(workflow, types, after=after, upto=upto, limit=limit)
-        if not found:
-            self._seen, self._changed = upto, changed
-        return found
+        return self._following.new(
+            workflow, types, watermark=lambda: self.state().watermark, limit=limit
+        )
 
     def heard_end(self) -> None:
         """Note that a run has ended here; from any thread."""
-        self._has_heard = True
+        self._following.heard()
 
     # Firing.
 

@@ -187,8 +187,8 @@ class Door(Protocol):
 class Trigger(Protocol):
     """What the engine asks of a trigger.
 
-    One that has `known()` is asked by its door when a revision is armed: it gives keys that count
-    from then, so that they never start anything.
+    One that has `known(before)` is asked by its door when a revision is armed after another (""
+    at first): it gives keys that count from then, so that they never start anything.
     """
 
     name: str

@@ -208,6 +208,12 @@ def _backfill(
         )
     if not hasattr(trigger, "backfill"):
         raise Wrong(f"trigger {name!r} is of kind {trigger.kind}, and has no slots to backfill")
+    view = TriggerView(engine.log, name)
+    if view.is_known and view.state.revision != trigger.revision():
+        raise Wrong(
+            f"the schedule of {name!r} in this app is not the one that is armed: serve the app"
+            " first, so that its daemon knows it too"
+        )
     if from_ is None:
         raise Wrong("backfill from when? --from 2026-11-01T00:00Z, or --from 7d for 7 days ago")
     since = clock.to_us(read_since(from_))

@@ -33,7 +33,8 @@ class Bell:
     def revision(self) -> str:
         return self._revision
 
-    def known(self) -> Sequence[str]:
+    def known(self, before: str) -> Sequence[str]:
+        assert before != self._revision
         return self._known
 
 

@@ -1,5 +1,7 @@
 """RunTrigger and signals as starts, with the real engine: one firing, one consequence."""
 
+import contextlib
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -299,3 +301,33 @@ def test_a_signal_that_cannot_be_right_is_refused(make: Any, says: str) -> None:
     """The error says what to write instead."""
     with pytest.raises(DefinitionError, match=says):
         make()
+
+
+def test_an_end_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
+    """Its outcome is gone with its blob: it fires without it, and those behind it as usual."""
+
+    @step
+    def write() -> str:
+        return "x" * 100_000
+
+    writing = Workflow("writing", steps=[write])
+    path = tmp_path / "log.db"
+    writer = Engine(f"sqlite:///{path}", workflows=[writing])
+    writer.run(writing)
+    writer.close()
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("DELETE FROM blob WHERE length(content) > 90000")
+    follower = Engine(
+        f"sqlite:///{path}",
+        workflows=[writing, noting],
+        triggers=[RunTrigger(writing, noting, name="again")],
+    )
+    follower.doorways.doors["again"]._made = 0  # as if it had been armed before
+    follower.start("writing")
+    follower.run_until_idle()
+    facts = [
+        data["facts"] for type_, data in told(follower, "again") if type_ == "trigger.fired"
+    ]
+    assert ["unreadable" in fact for fact in facts] == [True, False]
+    assert len(follower.runs(noting, status="succeeded")) == 2
+    follower.close()

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import msgspec
+
 from engine.triggering import Door
 from eventstore import clock
 from triggers.durations import microseconds
@@ -143,8 +145,18 @@ class FileTrigger:
         """Give the options as text."""
         return self._plan.revision
 
-    def known(self) -> list[str]:
-        """Give the keys that count from the arming. *Touches the world: looks, may read files.*"""
+    def known(self, before: str) -> list[str]:
+        """Give the keys that count from the arming. *Touches the world: looks, may read files.*
+
+        None, if all that changed since the revision `before` is something else than where files
+        are looked for and what makes them the same: what came meanwhile is to start its run.
+        """
+        old = msgspec.json.decode(before) if before else {}
+        new = msgspec.json.decode(self._plan.revision)
+        if all(
+            old.get(name) == new.get(name) for name in ("root", "pattern", "key", "initial")
+        ):
+            return []
         return self._plan.known()
 
     def poll(self, door: Door, now: int) -> int | None:

@@ -119,3 +119,18 @@ def test_what_has_no_slots_is_not_backfilled(dropped: Any) -> None:
     for name, says in (("file:", "no slots to backfill"), ("daily", "backfill from when?")):
         refused = dropped("triggers", "backfill", name, "--app", "watch.py")
         assert (refused.exit_code, says in refused.stderr) == (2, True), refused.stderr
+
+
+def test_a_changed_schedule_is_not_backfilled_behind_the_daemon(
+    dropped: Any, folder: Path
+) -> None:
+    """Arming it would make the daemon that serves the older one stand down; the same one may."""
+    span = ("--from", "2026-01-01T00:00Z", "--to", "2026-01-03T00:00Z")
+    text = (folder / "watch.py").read_text("utf-8")
+    (folder / "other.py").write_text(text.replace("0 6 * * *", "0 7 * * *"), "utf-8")
+    refused = dropped("triggers", "backfill", "daily", *span, "--app", "other.py")
+    assert (refused.exit_code, "not the one that is armed" in refused.stderr) == (2, True)
+    done = read(dropped, "triggers", "backfill", "daily", *span, "--app", "watch.py")
+    assert (done["started"], done["duplicate"], len(done["runs"])) == (2, 0, 2)
+    again = read(dropped, "triggers", "backfill", "daily", *span, "--app", "watch.py")
+    assert (again["started"], again["duplicate"]) == (0, 2)

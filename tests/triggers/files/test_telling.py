@@ -253,6 +253,26 @@ def test_what_was_there_at_first_does_not_count_if_so_said(
     assert declined(trigger) == []
 
 
+def test_a_changed_option_leaves_nothing_behind_that_came_meanwhile(
+    engine: PaperEngine, inbox: Path
+) -> None:
+    """`initial=False`: another `settle=` is no first arming; another `key=` is."""
+    options: dict[str, Any] = {"initial": False, "name": "in"}
+    (inbox / "old").write_text("old")
+    first = FileTrigger(inbox / "*", DOCUMENTS, settle=0, **options)
+    engine.poll(first, engine.door(first))
+    (inbox / "while-down").write_text("new")
+    with freeze_time("2040-01-01") as frozen:
+        changed = FileTrigger(inbox / "*", DOCUMENTS, settle=2, **options)
+        door = engine.door(changed)
+        engine.poll(changed, door)
+        frozen.tick(2)
+        engine.poll(changed, door)
+        rekeyed = FileTrigger(inbox / "*", DOCUMENTS, settle=0, key="sha256", **options)
+        engine.poll(rekeyed, engine.door(rekeyed))
+    assert [Path(one["path"]).name for one in engine.inputs()] == ["while-down"]
+
+
 def test_what_was_there_at_first_is_left_alone_whoever_arms_the_trigger(
     engine: PaperEngine, inbox: Path
 ) -> None:
