@@ -60,6 +60,7 @@ _ROOMS = {
     "triggers": (
         "AtTrigger", "CronTrigger", "FileTrigger", "Firing", "IntervalTrigger", "RunTrigger",
         "WebhookTrigger", "signal", "webhooks",
+        "ObjectTrigger", "QueueTrigger",  # not in this version: making one says so
     ),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

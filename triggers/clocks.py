@@ -17,6 +17,8 @@ from triggers.policies import policies_of
 from triggers.recurring import Clocked, Recurring
 from triggers.schedule import Interval, text_of
 
+SHORTEST = 10_000  # microseconds between two slots of an interval
+
 
 class CronTrigger(Recurring):
     """Starts a run at each slot of a cron text, in a time zone.
@@ -118,6 +120,11 @@ class IntervalTrigger(Recurring):
         length = microseconds("every", every)
         if length <= 0:
             raise wrong(f"every={every!r} is to be more than nought")
+        if length < SHORTEST:
+            raise wrong(
+                f"every={every!r} is shorter than a run takes: slots would come faster than they"
+                " can be fired; write 0.01 or more"
+            )
         what = f"{length / clock.SECOND:g}s"
         super().__init__(Interval(length), policies, what, start, input, name, every=length)
 

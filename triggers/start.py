@@ -55,6 +55,7 @@ class Start:
         if not isinstance(name, str) or not name:
             raise wrong(f"a trigger starts a workflow or the name of one, not {start!r}")
         self.workflow = name
+        self._hash = getattr(start, "hash", None)
         if mapper is None and hasattr(start, "definition"):
             self._bind(start)
 
@@ -74,8 +75,14 @@ class Start:
             raise wrong(
                 f"the trigger starts {self.workflow!r}, no workflow of the engine{hint}"
             )
+        known = workflows[self.workflow]
+        if self._hash not in (None, getattr(known, "hash", None)):
+            raise wrong(
+                f"the trigger starts another workflow {self.workflow!r} than the engine has; hand"
+                " the same one to both, or its name to the trigger"
+            )
         if self._mapper is None:
-            self._bind(workflows[self.workflow])
+            self._bind(known)
 
     def _bind(self, workflow: Any) -> None:
         inputs = workflow.definition.inputs

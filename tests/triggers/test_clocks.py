@@ -276,6 +276,7 @@ def test_a_year_of_cron_under_a_frozen_clock(engine: PaperEngine) -> None:
         (lambda: CronTrigger(30, NIGHTLY), "30 is no cron text; write"),  # type: ignore[arg-type]
         (lambda: CronTrigger("* * * * *", NIGHTLY, catchup="some"), "none of 'latest'"),
         (lambda: IntervalTrigger(0, NIGHTLY), "more than nought"),
+        (lambda: IntervalTrigger(0.0001, NIGHTLY), "write 0.01 or more"),
         (lambda: IntervalTrigger(datetime.timedelta(-1), NIGHTLY), "more than nought"),
         (lambda: IntervalTrigger(float("nan"), NIGHTLY), "number of seconds"),
         (lambda: IntervalTrigger("1h", NIGHTLY), "number of seconds"),  # type: ignore[arg-type]

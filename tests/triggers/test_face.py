@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import playhead
 import triggers
 from engine.errors import DefinitionError
 
@@ -27,6 +28,7 @@ def test_the_import_is_light() -> None:
 
 @pytest.mark.parametrize("name", ["QueueTrigger", "ObjectTrigger"])
 def test_triggers_of_a_later_version_say_so(name: str) -> None:
-    """They can be imported, and refuse to be made."""
+    """They can be imported, from the face too, and refuse to be made."""
+    assert getattr(playhead, name) is getattr(triggers, name)
     with pytest.raises(DefinitionError, match=f"does not have {name} yet"):
         getattr(triggers, name)("/hook", "documents", on="succeeded")

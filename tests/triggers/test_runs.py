@@ -331,3 +331,27 @@ def test_an_end_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
     assert ["unreadable" in fact for fact in facts] == [True, False]
     assert len(follower.runs(noting, status="succeeded")) == 2
     follower.close()
+
+
+def test_another_workflow_of_that_name_is_refused() -> None:
+    """A trigger's workflow is the engine's: as alike as to have one definition, or named."""
+
+    def made(*, loud: bool) -> Workflow:
+        @step
+        def say(slot: str) -> str:
+            return slot
+
+        @step
+        def shout(say: str) -> str:
+            return say.upper()
+
+        return Workflow("saying", steps=[say, shout] if loud else [say])
+
+    def engine_for(start: Any) -> Engine:
+        trigger = IntervalTrigger(60, start)
+        return Engine("sqlite:///:memory:", workflows=[made(loud=False)], triggers=[trigger])
+
+    with pytest.raises(DefinitionError, match="another workflow 'saying'"):
+        engine_for(made(loud=True))
+    assert engine_for(made(loud=False)).triggers
+    assert engine_for("saying").triggers

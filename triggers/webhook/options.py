@@ -7,6 +7,8 @@ from triggers.errors import one_of, wrong
 from triggers.webhook import schemes
 from triggers.webhook.schemes import Scheme
 
+HEADER = "X-Signature"  # where "hmac" looks for the signature, unless told otherwise
+
 
 def plain_path(path: Any) -> str:
     """Give a path that a route can have. *Pure.*

@@ -86,7 +86,7 @@ class WebhookTrigger:
                 engine's clock, to either side.
             input: makes the workflow's inputs of a firing; by default its one input is `body`.
             name: by default `webhook:PATH:WORKFLOW`.
-            header: "hmac" only: where the signature stands, e.g. "X-Signature".
+            header: "hmac" only: where the signature stands, by default "X-Signature".
             id_header: "hmac" only: where the sender writes an id of the delivery. It is not
                 signed: who has recorded a delivery can send it again under another id.
             prefix: "hmac" only: what stands before the signature, e.g. "sha256=".
@@ -97,6 +97,8 @@ class WebhookTrigger:
             DefinitionError: an option that cannot be right; no secret is ever told.
         """
         self.path = options.plain_path(path)
+        if header is None and scheme == "hmac":
+            header = options.HEADER
         own = {
             "header": header, "id_header": id_header, "prefix": prefix, "encoding": encoding,
             "digest": digest,

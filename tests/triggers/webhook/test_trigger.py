@@ -55,7 +55,7 @@ def test_its_name_says_path_and_workflow():
         ({"scheme": ["github"]}, "is none of"),
         ({"scheme": "github", "header": "X-Sig"}, "header= is for scheme='hmac'"),
         ({"scheme": "github", "digest": "sha512"}, "digest= is for scheme='hmac'"),
-        ({"scheme": "hmac"}, "header='X-Signature'"),
+        ({"scheme": "hmac", "header": ""}, "header='X-Signature'"),
         ({"scheme": "hmac", "header": "X Sig"}, "no name of a header"),
         ({"scheme": "hmac", "header": "X-Sig", "id_header": ""}, "id_header='' is no name"),
         ({"scheme": "hmac", "header": "X-Sig", "encoding": "utf"}, "'hex', 'base64'"),
