@@ -12,13 +12,16 @@ from eventstore import clock
 
 FIRST = 60 * clock.SECOND  # until it is said for the second time; doubles with each
 LONGEST = 24 * 3600 * clock.SECOND
+REASONS = 32  # told apart at one time; each may name what it was about, and be another one
+OTHERS = "various reasons"
+KEYS = 20  # that are named of many
 
 
 class _Repeated(msgspec.Struct):
     said: int  # when it was said last, microseconds
     pause: int
     count: int = 0  # since then
-    first: str = ""  # key
+    keys: list[str] = []  # of the first of them
     last: Firing | None = None
 
 
@@ -30,13 +33,15 @@ class Gathered:
 
     def is_news(self, firing: Firing, reason: str, now: int) -> bool:
         """Take in a decline; tell whether it is to be said now, else it is counted."""
+        if reason not in self._by_reason and len(self._by_reason) >= REASONS:
+            reason = OTHERS
         repeated = self._by_reason.get(reason)
         if repeated is None:
             self._by_reason[reason] = _Repeated(now, FIRST)
             return True
-        if not repeated.count:
-            repeated.first = firing.key
         repeated.count += int(firing.facts.get("count", 1))
+        if len(repeated.keys) < KEYS:
+            repeated.keys.append(firing.key)
         repeated.last = firing
         return False
 
@@ -53,6 +58,6 @@ class Gathered:
                 del self._by_reason[reason]
                 continue
             last = repeated.last
-            facts = {**last.facts, "count": repeated.count, "first": repeated.first}
+            facts = {**last.facts, "count": repeated.count, "keys": repeated.keys}
             self._by_reason[reason] = _Repeated(now, min(repeated.pause * 2, LONGEST))
             yield msgspec.structs.replace(last, facts=facts), reason

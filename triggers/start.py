@@ -197,14 +197,14 @@ class Start:
             ) as error:  # SystemExit too: it must not end the engine's thread
                 if is_interrupt(error):
                     raise
-                became[n] = _decline(door, letter, "input=", error)
+                became[n] = _decline(door, letter, "input=", error, repeats=True)
         firings = [(letter, inputs) for _, letter, inputs in ready]
         results = door.fire_many(firings, due=due, limit=limit)
         for (n, letter, _), result in zip(ready, results, strict=True):
             if isinstance(result, DoorFull):
                 became[n] = Declined("full", result)
             elif isinstance(result, PlayheadError):
-                became[n] = _refuse(door, letter, result)
+                became[n] = _refuse(door, letter, result, repeats=True)
             else:
                 became[n] = result
         return [became[n] for n in range(len(letters))]
@@ -237,18 +237,16 @@ def shown(letter: Letter) -> Firing:
 
 
 def _decline(
-    door: Door, letter: Letter, what: str, error: BaseException, *, aside: bool = False
+    door: Door, letter: Letter, what: str, error: BaseException, **how: bool
 ) -> Declined:
     reason = f"{what} failed: {in_short(error)}"
-    door.decline(letter, reason, aside=aside)
+    door.decline(letter, reason, **how)
     return Declined(reason)
 
 
-def _refuse(
-    door: Door, letter: Letter, error: PlayheadError, *, aside: bool = False
-) -> Declined:
+def _refuse(door: Door, letter: Letter, error: PlayheadError, **how: bool) -> Declined:
     reason = in_short(error)
-    door.decline(letter, reason, aside=aside)
+    door.decline(letter, reason, **how)
     return Declined(reason, error)
 
 

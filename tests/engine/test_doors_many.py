@@ -220,7 +220,8 @@ def test_what_declines_in_floods_is_said_ever_more_rarely(engine: PaperEngine) -
         door.flush(clock.now_us())
         assert door.state().declined == 1000
         last = engine.told(Bell())[-1][1]
-        assert (last["count"], last["key"], last["facts"]["first"]) == (999, "k999", "k1")
+        assert (last["count"], last["key"]) == (999, "k999")
+        assert last["facts"]["keys"] == [f"k{n}" for n in range(1, 21)]
         door.decline(firing("x"), "duplicate", repeats=True)
         frozen.tick(timedelta(seconds=60))
         door.flush(clock.now_us())
@@ -232,6 +233,17 @@ def test_what_declines_in_floods_is_said_ever_more_rarely(engine: PaperEngine) -
         door.flush(clock.now_us())
         door.decline(firing("y"), "duplicate", repeats=True)
         assert door.state().declined == 1002
+
+
+def test_a_flood_of_reasons_is_bounded_too(engine: PaperEngine) -> None:
+    """The 33rd reason at one time is said once, and those behind it are counted together."""
+    door = door_of(engine)
+    for n in range(100):
+        door.decline(firing(f"k{n}"), f"no {n}", repeats=True)
+    assert door.state().declined == 33
+    door.flush(clock.now_us(), all_=True)
+    last = engine.told(Bell())[-1][1]
+    assert (last["reason"], last["count"]) == ("various reasons", 67)
 
 
 def test_what_was_gathered_is_said_at_the_end(engine: PaperEngine) -> None:
