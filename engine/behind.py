@@ -48,9 +48,7 @@ class Behind:
         self._engine.poke()
         self.log.hint([prepared.run for prepared, _ in started])
 
-    def tell(
-        self, message: Message, beside: Beside, *, key: str, by: str, cause: Callable[[], str]
-    ) -> str | None:
+    def tell(self, message: Message, beside: Beside, *, key: str, by: str) -> str | None:
         """Hand a run a signal, with what is beside it in the same append. *Appends.*
 
         Raises:
@@ -60,7 +58,7 @@ class Behind:
         hold = engine.peek(message.run)
         value = self._starting.payload(hold, message.name, message.payload)
         command = c.TellSignal(message.name, value, key=key, by=by)
-        turn = engine.turns.take(hold, [command], beside=beside, cause=cause)
+        turn = engine.turns.take(hold, [command], beside=beside)
         engine.poke()
         self.log.hint([message.run])
         if turn.refusal is not None and turn.refusal.kind == "ended":

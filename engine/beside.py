@@ -22,18 +22,20 @@ class FiringBeside:
     ) -> None:  # fmt: skip
         self._stream, self._revision = stream, revision
         self._firing, self._message, self._slot = firing, message, slot
+        self._was_tried = False
         self._part: Part | None = None
         self._moves: list[core.Move] = []
 
     def cause(self) -> str:
-        """Name the event of the firing, as it will be."""
+        """Name the event of the firing, as it will be; reads anew if an append was lost."""
+        if self._was_tried:  # to whom it was lost, the log says
+            self._stream.read()
+            self._stream.check_open(self._revision)
+        self._was_tried = True
         return f"{self._stream.id}@{self._stream.state.version + 1}"
 
     def part(self, refusal: str | None) -> tuple[tuple[Write, ...], tuple[InboxKey, ...]]:
         """Give the trigger's write and key."""
-        if self._part is not None:  # the append was lost: to whom, the log says
-            self._stream.read()
-            self._stream.check_open(self._revision)
         firing, message, facts = self._firing, self._message, recorded(self._firing)
         state = self._stream.state
         if refusal is None:

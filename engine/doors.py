@@ -210,10 +210,8 @@ class TriggerDoor:
                 return Fired("", duplicate=True)
             beside = FiringBeside(self._stream, self._revision, firing, message, slot)
             try:
-                refusal = self._starter.tell(
-                    message, beside, key=f"{self._trigger.name}/{firing.key}",
-                    by=self._trigger.name, cause=beside.cause,
-                )  # fmt: skip
+                key = f"{self._trigger.name}/{firing.key}"
+                refusal = self._starter.tell(message, beside, key=key, by=self._trigger.name)
             except KeyTaken as taken:
                 self._stream.read()
                 return Fired(taken.stream, duplicate=True)

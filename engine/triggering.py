@@ -5,7 +5,7 @@ given makes each firing count once: key, `trigger.fired` and what the firing cau
 a run, a signal to one) are one append.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -79,8 +79,14 @@ class Prepared(msgspec.Struct, frozen=True):
 class Beside(Protocol):
     """What is appended together with a signal, once it is known whether the run takes it."""
 
+    def cause(self) -> str:
+        """Name the event that the signal follows from.
+
+        Asked first in each try: all that was read is read anew if the append before was lost.
+        """
+
     def part(self, refusal: str | None) -> tuple[tuple[Write, ...], tuple[InboxKey, ...]]:
-        """Give the writes and keys; asked again, with all read anew, if the append was lost."""
+        """Give the writes and keys."""
 
     def landed(self, tips: Sequence[Tip]) -> None:
         """Be told the tips that the writes left."""
@@ -99,9 +105,7 @@ class Starter(Protocol):
     def begun(self, started: Sequence[tuple[Prepared, Tip]]) -> None:
         """Take over runs whose start was appended."""
 
-    def tell(
-        self, message: Message, beside: Beside, *, key: str, by: str, cause: Callable[[], str]
-    ) -> str | None:
+    def tell(self, message: Message, beside: Beside, *, key: str, by: str) -> str | None:
         """Hand a run a signal, with what is beside it in the same append.
 
         Returns:

@@ -60,7 +60,6 @@ class Turns:
         self, hold: Hold, commands: Sequence[c.Command] = (), *, crew: Crew | None = None,
         own: Flight | None = None, inbox: tuple[InboxKey, ...] = (),
         release: bool = False, beside: Beside | None = None,
-        cause: Callable[[], str] | None = None,
     ) -> Turn:  # fmt: skip
         """Take one turn: obey the commands, let all that follows follow, append.
 
@@ -69,8 +68,7 @@ class Turns:
             own: the flight that has just ended; its slot goes to the first step started.
             inbox: keys that count with this append.
             release: let go of the run even if it still owes something.
-            beside: what else is written in the same append, if anything is.
-            cause: names the event that the commands follow from.
+            beside: what else is written in the same append, and causes it, if anything does.
 
         Raises:
             Lost: the run has another owner.
@@ -82,8 +80,8 @@ class Turns:
                 if hold.stale:
                     self._reload(hold)
                 attempt = Try(self, hold, crew, own, beside)
-                if cause is not None:
-                    attempt.cause = cause()
+                if beside is not None:
+                    attempt.cause = beside.cause()
                 try:
                     return attempt.run(commands, inbox, release=release)
                 except AppendRefused as refused:

@@ -1,7 +1,7 @@
 """For tests of triggers: an engine on paper, that starts runs and never runs them."""
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -74,11 +74,9 @@ class PaperEngine:
         """Take note of runs."""
         self.begun_runs += [prepared.run for prepared, _ in started]
 
-    def tell(
-        self, message: Message, beside: Beside, *, key: str, by: str, cause: Callable[[], str]
-    ) -> str | None:
+    def tell(self, message: Message, beside: Beside, *, key: str, by: str) -> str | None:
         """Refuse: on paper nothing waits for a signal."""
-        del beside, key, by, cause
+        del beside, key, by
         raise RunUnknown(message.run)
 
     def cancel(self, run: str, *, by: str, reason: str) -> None:

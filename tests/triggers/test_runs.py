@@ -10,6 +10,8 @@ import msgspec
 import pytest
 from freezegun import freeze_time
 
+from engine.triggering import Firing as Letter
+from engine.triggering import Message
 from eventstore import clock
 from playhead import (
     AtTrigger,
@@ -211,6 +213,46 @@ def test_a_firing_sends_a_signal_in_one_append(tmp_path: Path) -> None:
     assert events[received.version] == fired.append_id
     assert msgspec.json.decode(fired.data)["signal"] == "approval"
     engine.close()
+
+
+def test_a_signal_names_its_own_firing_though_another_was_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Overtaken by another daemon's firing between reading and appending: the cause is right."""
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    start = signal("approval", to=lambda firing: firing.facts["run"])
+    one, two = (
+        Engine(url, workflows=[publishing], triggers=[AtTrigger(when, start, name="desk")])
+        for _ in range(2)
+    )
+    mine, theirs = one.start(publishing), one.start(publishing)
+    doors = [engine.doorways.doors["desk"] for engine in (one, two)]
+    for door in doors:
+        door.state()
+    append = one.log.append
+
+    def overtaken(what: Any) -> Any:
+        monkeypatch.setattr(one.log, "append", append)
+        doors[1].tell(Letter("desk", "theirs", 0, {}), Message("approval", {}, theirs.id))
+        return append(what)
+
+    monkeypatch.setattr(one.log, "append", overtaken)
+    doors[0].tell(Letter("desk", "mine", 0, {}), Message("approval", {"by": "me"}, mine.id))
+    fired = {
+        msgspec.json.decode(event.data)["key"]: f"trigger:desk@{event.version}"
+        for event in one.log.read("trigger:desk")
+        if event.type == "trigger.fired"
+    }
+    causes = {
+        key: event.cause
+        for key, run in (("mine", mine), ("theirs", theirs))
+        for event in one.history(run)
+        if event.type == "signal.received"
+    }
+    assert causes == fired
+    for engine in (one, two):
+        engine.close()
 
 
 def test_a_file_signals_the_run_it_names(tmp_path: Path) -> None:
