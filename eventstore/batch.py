@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from eventstore import statements as sql
 from eventstore.commit import Ticket
 from eventstore.errors import KeyTaken, LogError
 from eventstore.event import Tip, chain
 from eventstore.rules import check_append, next_epoch, refusal, row_order
+from eventstore.sqlite import statements as sql
 from eventstore.store import Append, Headline, Row, Write
 
 _NO_ROW = Row()

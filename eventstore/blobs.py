@@ -2,9 +2,9 @@
 
 import hashlib
 
-from eventstore import statements as sql
 from eventstore.errors import StorageCorrupt
-from eventstore.sqlite import Sqlite
+from eventstore.sqlite import statements as sql
+from eventstore.sqlite.database import Sqlite
 from eventstore.writer import Writer
 
 

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 import msgspec
 
-from eventstore import statements as sql
 from eventstore.event import Tip
 from eventstore.reading import array, head_of
-from eventstore.session import Counted
-from eventstore.sqlite import Sqlite
+from eventstore.sqlite import statements as sql
+from eventstore.sqlite.database import Sqlite
+from eventstore.sqlite.session import Counted
 from eventstore.store import Claim, Head, WorkerRow
 from eventstore.workers import worker_of
 from eventstore.writer import Writer

@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from eventstore import statements as sql
 from eventstore.chains import faults_of
 from eventstore.errors import StorageCorrupt
 from eventstore.event import Event, Tip
-from eventstore.sqlite import Sqlite
+from eventstore.sqlite import statements as sql
+from eventstore.sqlite.database import Sqlite
 
 
 class Integrity:

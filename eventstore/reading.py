@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from eventstore import statements as sql
 from eventstore.errors import StreamUnknown
 from eventstore.event import Event, Tip
-from eventstore.sqlite import Sqlite
+from eventstore.sqlite import statements as sql
+from eventstore.sqlite.database import Sqlite
 from eventstore.store import Head
 
 _names = msgspec.json.Decoder(tuple[str, ...])

@@ -1,7 +1,7 @@
 """Disposable copies of folded state."""
 
-from eventstore import statements as sql
-from eventstore.sqlite import Sqlite
+from eventstore.sqlite import statements as sql
+from eventstore.sqlite.database import Sqlite
 from eventstore.writer import Writer
 
 

@@ -10,7 +10,7 @@ from eventstore.event import Event, Tip
 from eventstore.integrity import Integrity
 from eventstore.reading import Reading
 from eventstore.snapshots import Snapshots
-from eventstore.sqlite import Sqlite
+from eventstore.sqlite.database import Sqlite
 from eventstore.store import Append, Claim, Counters, Head, Listener, WorkerRow
 from eventstore.wakeups import Hall
 from eventstore.workers import Leases

@@ -19,10 +19,10 @@ from typing import Any
 import msgspec
 
 from eventstore import clock
-from eventstore import statements as sql
 from eventstore.errors import LogError
 from eventstore.reading import array
-from eventstore.sqlite import Sqlite
+from eventstore.sqlite import statements as sql
+from eventstore.sqlite.database import Sqlite
 from eventstore.store import WorkerRow
 from eventstore.writer import Writer
 

@@ -10,13 +10,13 @@ import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
-from eventstore import faults
 from eventstore.batch import Doubt, Entry, Job, tips_of_done, write_carefully, write_hopefully
 from eventstore.commit import Queue, Ticket
 from eventstore.errors import LogError, StorageFull
 from eventstore.event import Tip
-from eventstore.session import Counted, Session
-from eventstore.sqlite import Sqlite
+from eventstore.sqlite import faults
+from eventstore.sqlite.database import Sqlite
+from eventstore.sqlite.session import Counted, Session
 from eventstore.store import Append
 
 R = TypeVar("R")

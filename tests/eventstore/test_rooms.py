@@ -6,9 +6,10 @@ import stat
 
 import pytest
 
-from eventstore import open_log, place, statements, wakeups
+from eventstore import open_log, wakeups
 from eventstore.codec import Lifts
 from eventstore.errors import StorageUnsuitable
+from eventstore.sqlite import place, statements
 from eventstore.testing import birth
 
 

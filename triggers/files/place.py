@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from eventstore.place import filesystem
+from eventstore.sqlite.place import filesystem
 from triggers.errors import wrong
 from triggers.files.below import way_below
 from triggers.files.pattern import Pattern

@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from eventstore import faults
-from eventstore.checkpoints import Checkpoints
 from eventstore.errors import StorageError, StorageUnsuitable
-from eventstore.opening import folder_beside, open_reader, open_writer
-from eventstore.patience import Patience
-from eventstore.place import Footing, check_place
-from eventstore.session import Session, engine_of
+from eventstore.sqlite import faults
+from eventstore.sqlite.checkpoints import Checkpoints
+from eventstore.sqlite.opening import folder_beside, open_reader, open_writer
+from eventstore.sqlite.patience import Patience
+from eventstore.sqlite.place import Footing, check_place
+from eventstore.sqlite.session import Session, engine_of
 from eventstore.store import Counters
 
 T = TypeVar("T")

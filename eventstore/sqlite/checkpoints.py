@@ -7,9 +7,10 @@ checkpoint must not meet a writer, so each is asked for, alone, by whoever has j
 import sqlite3
 from pathlib import Path
 
-from eventstore import clock, gate
-from eventstore.patience import Patience
-from eventstore.session import Session
+from eventstore import clock
+from eventstore.sqlite import gate
+from eventstore.sqlite.patience import Patience
+from eventstore.sqlite.session import Session
 
 PAGES = 2000  # written between two checkpoints: about 8 MB of log
 _SETTLING = 2.0  # seconds to wait for readers when a doubt is to be settled

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from eventstore import clock, faults
+from eventstore import clock
 from eventstore.errors import StorageBusy
+from eventstore.sqlite import faults
 
 T = TypeVar("T")
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from eventstore.checkpoints import Checkpoints
 from eventstore.errors import StorageError
-from eventstore.session import Session, found, keep_ahead, recognise
+from eventstore.sqlite.checkpoints import Checkpoints
+from eventstore.sqlite.session import Session, found, keep_ahead, recognise
 
 
 def folder_beside(path: str) -> Path:
