@@ -5,18 +5,16 @@ all rows of a kind by one `executemany`, and if the counts of changed rows add u
 refused. If not, it is undone and each append is looked at before it is written.
 """
 
-import sqlite3
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from eventstore.commit import Ticket
+from eventstore.database import Cursor
 from eventstore.errors import KeyTaken, LogError
 from eventstore.event import Tip, chain
 from eventstore.rules import check_append, next_epoch, refusal, row_order
-from eventstore.sqlite import statements as sql
 from eventstore.store import Append, Headline, Row, Write
 
 _NO_ROW = Row()
@@ -24,7 +22,6 @@ _NO_LINE = Headline()
 _encode = msgspec.json.encode
 
 Values = tuple[Any, ...]
-Cursor = sqlite3.Cursor
 
 
 class Job(Ticket):
@@ -146,78 +143,45 @@ def event_rows(append_id: str, write: Write, epoch: int) -> tuple[list[Values], 
     return rows, Tip(version, epoch, digest)
 
 
-def write_hopefully(cursor: Cursor, entries: list[Entry]) -> int:
-    """Write appends that touch different streams; give the number of statements.
-
-    Raises:
-        Doubt: at least one was refused; undo all and write them carefully.
-    """
-    number = 0
-    for text, by_id, rows in (
-        (sql.KEEP_KEY, None, [row for entry in entries for row in entry.keys]),
-        (sql.BEAR, None, [row for entry in entries for row in entry.births]),
-        (sql.STEP, itemgetter(9), [row for entry in entries for row in entry.steps]),
-        (sql.ADVANCE, itemgetter(3), [row for entry in entries for row in entry.advances]),
-        (sql.BOOK, itemgetter(6), [row for entry in entries for row in entry.books]),
-    ):
-        if rows:
-            number += 1
-            if len(rows) == 1:
-                cursor.execute(text, rows[0])
-            else:
-                if by_id is not None:
-                    rows.sort(key=by_id)
-                cursor.executemany(text, rows)
-            if cursor.rowcount != len(rows):
-                raise Doubt
-    seen: set[tuple[str, Tip]] = set()
-    for entry in entries:
-        for write in entry.checks:
-            if (write.stream, write.tip) not in seen:
-                seen.add((write.stream, write.tip))
-                number += 1
-                if refusal(write, standing(cursor, write.stream)) is not None:
-                    raise Doubt
-    events = [row for entry in entries for row in entry.events]
-    if events:
-        cursor.executemany(sql.RECORD, events)
-        number += 1
-    return number
-
-
 class Doubt(Exception):
-    """The counts do not add up."""
+    """The counts do not add up: somebody was faster; undo it and look again."""
 
 
-def write_carefully(cursor: Cursor, entry: Entry) -> None:
+def write_carefully(sql: Any, cursor: Cursor, entry: Entry) -> None:
     """Look first, then write one append.
 
     Raises:
         LogError: why it is refused; nothing was written.
+        Doubt: somebody else got in between the look and the write.
     """
     append = entry.append
     for key in append.inbox:
         taken = cursor.execute(sql.FIND_KEY, (key.source, key.key)).fetchone()
         if taken is not None:
-            return _found_done(cursor, entry, KeyTaken(key.source, key.key, taken[0]))
-    stood = [standing(cursor, write.stream) for write in append.writes]
+            return _found_done(sql, cursor, entry, KeyTaken(key.source, key.key, taken[0]))
+    by_name = sorted(write.stream for write in append.writes)  # all lock in one order
+    standings = {name: standing(sql, cursor, name) for name in by_name}
+    stood = [standings[write.stream] for write in append.writes]
     for write, now in zip(append.writes, stood, strict=True):
         reason = refusal(write, now)
         if reason is not None:
-            return _found_done(cursor, entry, reason)
-    cursor.executemany(sql.KEEP_KEY, entry.keys)
+            return _found_done(sql, cursor, entry, reason)
+    for row in entry.keys:
+        if not cursor.execute(sql.KEEP_KEY, row).rowcount:
+            raise Doubt
     written = {
-        number: _write_row(cursor, append.id, append.writes[number], stood[number])
+        number: _write_row(sql, cursor, append.id, append.writes[number], stood[number])
         for number in row_order(append.writes)
     }
     entry.tips = [written[number][1] for number in range(len(stood))]
-    for number in range(len(stood)):
-        cursor.executemany(sql.RECORD, written[number][0])
+    events = [row for number in range(len(stood)) for row in written[number][0]]
+    if events:
+        cursor.executemany(sql.RECORD, events)
     return None
 
 
 def _write_row(
-    cursor: Cursor, append_id: str, write: Write, now: tuple[Tip, str | None] | None
+    sql: Any, cursor: Cursor, append_id: str, write: Write, now: tuple[Tip, str | None] | None
 ) -> tuple[list[Values], Tip]:
     """Write a stream's row; give the rows of its events, and its new tip."""
     tip, row = write.tip, write.row
@@ -225,7 +189,8 @@ def _write_row(
         if not write.events:
             return [], tip  # it was to be absent, and is
         rows, new = event_rows(append_id, write, 1 if row is not None and row.owner else 0)
-        cursor.execute(sql.BEAR, birth_values(write, new))
+        if not cursor.execute(sql.BEAR, birth_values(write, new)).rowcount:
+            raise Doubt
         return rows, new
     epoch = next_epoch(tip.epoch, now[1], write)
     rows, new = event_rows(append_id, write, epoch)
@@ -237,20 +202,20 @@ def _write_row(
     return rows, new
 
 
-def standing(cursor: Cursor, stream: str) -> tuple[Tip, str | None] | None:
+def standing(sql: Any, cursor: Cursor, stream: str) -> tuple[Tip, str | None] | None:
     """Give tip and owner of a stream, or None."""
     row = cursor.execute(sql.STANDING, (stream,)).fetchone()
     return None if row is None else (Tip(row[0], row[1], row[2]), row[3])
 
 
-def _found_done(cursor: Cursor, entry: Entry, reason: LogError) -> None:
-    tips = tips_of_done(cursor, entry.append)
+def _found_done(sql: Any, cursor: Cursor, entry: Entry, reason: LogError) -> None:
+    tips = tips_of_done(sql, cursor, entry.append)
     if tips is None:
         raise reason
     entry.tips, entry.found = tips, True
 
 
-def tips_of_done(cursor: Cursor, append: Append) -> list[Tip] | None:
+def tips_of_done(sql: Any, cursor: Cursor, append: Append) -> list[Tip] | None:
     """Give the tips that an append left if it is in the log, else None.
 
     An append without events leaves no trace by which it could be found.

@@ -2,24 +2,24 @@
 
 import hashlib
 
+from eventstore.database import Database
 from eventstore.errors import StorageCorrupt
-from eventstore.sqlite import statements as sql
-from eventstore.sqlite.database import Sqlite
 from eventstore.writer import Writer
 
 
 class Blobs:
     """The blobs of a SQL log."""
 
-    def __init__(self, database: Sqlite, writer: Writer) -> None:
+    def __init__(self, database: Database, writer: Writer) -> None:
         self._database, self._writer = database, writer
+        self._sql = database.sql
 
     def put(self, content: bytes) -> str:
         """Store bytes; give their name."""
         name = hashlib.sha256(content).hexdigest()
-        if not self._database.query(sql.HAS_BLOB, (name,)):
+        if not self._database.query(self._sql.HAS_BLOB, (name,)):
             self._writer.do(
-                lambda cursor: cursor.execute(sql.PUT_BLOB, (name, content)) and None
+                lambda cursor: cursor.execute(self._sql.PUT_BLOB, (name, content)) and None
             )
         return name
 
@@ -29,7 +29,7 @@ class Blobs:
         Raises:
             StorageCorrupt: there is none of this name, or its bytes have another hash.
         """
-        rows = self._database.query(sql.BLOB, (name,))
+        rows = self._database.query(self._sql.BLOB, (name,))
         if not rows:
             raise StorageCorrupt(f"{self._database.place}: there is no blob {name}")
         content: bytes = rows[0][0]

@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from eventstore.chains import faults_of
+from eventstore.database import Database
 from eventstore.errors import StorageCorrupt
 from eventstore.event import Event, Tip
-from eventstore.sqlite import statements as sql
-from eventstore.sqlite.database import Sqlite
 
 
 class Integrity:
     """The check of a whole SQL log or of one stream."""
 
-    def __init__(self, database: Sqlite) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
+        self._sql = database.sql
 
     def verify(self, stream: str | None) -> Iterator[str]:
         """Give a sentence for each fault found; nothing means that all is well."""
@@ -34,19 +34,19 @@ class Integrity:
             yield f"{what} cannot be read: {error}"
 
     def _database_check(self) -> Iterator[str]:
-        for (line,) in self._database.query(sql.DATABASE_CHECK):
+        for (line,) in self._database.query(self._sql.DATABASE_CHECK):
             if line != "ok":
                 yield f"{self._database.place}: {line}"
 
     def _all_streams(self) -> Iterator[str]:
         number = 0
-        while rows := self._database.query(sql.STREAMS_AFTER, (number,)):
+        while rows := self._database.query(self._sql.STREAMS_AFTER, (number,)):
             for _, name in rows:
                 yield from self._guarded(self._stream(name), f"stream {name!r}")
             number = rows[-1][0]
 
     def _stream(self, name: str) -> Iterator[str]:
-        rows = self._database.query(sql.STANDING_AND_PURGED, (name,))
+        rows = self._database.query(self._sql.STANDING_AND_PURGED, (name,))
         if not rows:
             return
         version, digest, purged = rows[0]
@@ -57,7 +57,7 @@ class Integrity:
         after = 0
         while after < version:
             rows: list[Any] = self._database.query(
-                sql.READ + " LIMIT 1000", (stream, after, version)
+                self._sql.READ + " LIMIT 1000", (stream, after, version)
             )
             if not rows:
                 return
@@ -66,12 +66,12 @@ class Integrity:
             after = rows[-1][2]
 
     def _orphans(self) -> Iterator[str]:
-        for (name,) in self._database.query(sql.ORPHANS):
+        for (name,) in self._database.query(self._sql.ORPHANS):
             yield f"stream {name!r}: it has events but no row"
 
     def _blobs(self) -> Iterator[str]:
         name = ""
-        while rows := self._database.query(sql.BLOBS_AFTER, (name,)):
+        while rows := self._database.query(self._sql.BLOBS_AFTER, (name,)):
             name, content = rows[0]
             if hashlib.sha256(content).hexdigest() != name:
                 yield f"blob {name}: its bytes no longer have this hash"

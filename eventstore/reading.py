@@ -6,10 +6,9 @@ from typing import Any
 
 import msgspec
 
+from eventstore.database import Database
 from eventstore.errors import StreamUnknown
 from eventstore.event import Event, Tip
-from eventstore.sqlite import statements as sql
-from eventstore.sqlite.database import Sqlite
 from eventstore.store import Head
 
 _names = msgspec.json.Decoder(tuple[str, ...])
@@ -37,18 +36,19 @@ def array(values: Collection[Any]) -> str:
 class Reading:
     """The questions about events and heads."""
 
-    def __init__(self, database: Sqlite) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
+        self._sql = database.sql
 
     def head(self, stream: str) -> Head | None:
         """Give a stream's row, or None."""
-        rows = self._database.query(sql.HEAD_OF, (stream,))
+        rows = self._database.query(self._sql.HEAD_OF, (stream,))
         return head_of(rows[0]) if rows else None
 
     def read(self, stream: str, after: int, upto: int | None, at: int | None) -> list[Event]:
         """Give events of a stream, oldest first."""
-        last = sql.MOST if upto is None else upto
-        events = starmap(Event, self._database.query(sql.READ, (stream, after, last)))
+        last = self._sql.MOST if upto is None else upto
+        events = starmap(Event, self._database.query(self._sql.READ, (stream, after, last)))
         if at is None:
             return list(events)
         return list(takewhile(lambda event: event.at <= at, events))
@@ -62,37 +62,37 @@ class Reading:
 
     def read_version(self, stream: str, versions: Collection[int]) -> dict[int, Event]:
         """Give the named versions of a stream."""
-        rows = self._database.query(sql.READ_VERSIONS, (stream, array(versions)))
+        rows = self._database.query(self._sql.READ_VERSIONS, (stream, array(versions)))
         return {event.version: event for event in starmap(Event, rows)}
 
     def read_all(self, after: int, limit: int) -> list[Event]:
         """Give events of the whole log in order of position."""
-        return list(starmap(Event, self._database.query(sql.READ_ALL, (after, limit))))
+        return list(starmap(Event, self._database.query(self._sql.READ_ALL, (after, limit))))
 
     def read_types(
         self, types: Collection[str], name: str, after: int, upto: int, limit: int
     ) -> list[Event]:
         """Give events of these types in streams of a name."""
         bound = (after, upto, array(types), name, limit)
-        return list(starmap(Event, self._database.query(sql.READ_TYPES, bound)))
+        return list(starmap(Event, self._database.query(self._sql.READ_TYPES, bound)))
 
     def last_position(self, before: int | None) -> int:
         """Give the position of the newest event, or of the newest recorded before a time."""
-        query = (sql.LAST, ()) if before is None else (sql.LAST_BEFORE, (before,))
+        query = (self._sql.LAST, ()) if before is None else (self._sql.LAST_BEFORE, (before,))
         rows = self._database.query(*query)
         return rows[0][0] if rows else 0
 
     def find_all(self, source: str, keys: Collection[str]) -> dict[str, str]:
         """Give the keys among these that count, each with its stream."""
-        return dict(self._database.query(sql.FIND_KEYS, (source, array(keys))))
+        return dict(self._database.query(self._sql.FIND_KEYS, (source, array(keys))))
 
     def statuses(self, streams: Collection[str]) -> dict[str, str]:
         """Give the status of each stream that there is."""
-        return dict(self._database.query(sql.STATUSES, (array(streams),)))
+        return dict(self._database.query(self._sql.STATUSES, (array(streams),)))
 
     def find(self, source: str, key: str) -> str | None:
         """Give the stream that an inbox key counts for, or None."""
-        rows = self._database.query(sql.FIND_KEY, (source, key))
+        rows = self._database.query(self._sql.FIND_KEY, (source, key))
         return rows[0][0] if rows else None
 
     def heads(
@@ -100,21 +100,21 @@ class Reading:
         tags: dict[str, str] | None, since: int | None, limit: int | None,
     ) -> list[Head]:  # fmt: skip
         """Give rows, last created first."""
-        text, values = [sql.HEAD + " WHERE kind = ?"], [kind]
+        text, values = [self._sql.HEAD + " WHERE kind = ?"], [kind]
         filters: list[tuple[str, tuple[Any, ...]]] = []
         if name is not None:
-            filters.append((sql.BY_NAME, (name,)))
+            filters.append((self._sql.BY_NAME, (name,)))
         if status:
-            filters.append((sql.BY_STATUS, (array(status),)))
+            filters.append((self._sql.BY_STATUS, (array(status),)))
         if key is not None:
-            filters.append((sql.BY_KEY, (key,)))
-        filters.extend((sql.BY_TAG, pair) for pair in (tags or {}).items())
+            filters.append((self._sql.BY_KEY, (key,)))
+        filters.extend((self._sql.BY_TAG, pair) for pair in (tags or {}).items())
         if since is not None:
-            filters.append((sql.BY_CREATED, (since,)))
+            filters.append((self._sql.BY_CREATED, (since,)))
         bound: list[Any] = list(values)
         for condition, parameters in filters:
             text.append(condition)
             bound.extend(parameters)
         bound.append(-1 if limit is None else limit)
-        rows = self._database.query(" AND ".join(text) + sql.NEWEST_FIRST, bound)
+        rows = self._database.query(" AND ".join(text) + self._sql.NEWEST_FIRST, bound)
         return [head_of(row) for row in rows]

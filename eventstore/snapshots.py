@@ -1,27 +1,27 @@
 """Disposable copies of folded state."""
 
-from eventstore.sqlite import statements as sql
-from eventstore.sqlite.database import Sqlite
+from eventstore.database import Database
 from eventstore.writer import Writer
 
 
 class Snapshots:
     """The snapshots of a SQL log."""
 
-    def __init__(self, database: Sqlite, writer: Writer) -> None:
+    def __init__(self, database: Database, writer: Writer) -> None:
         self._database, self._writer = database, writer
+        self._sql = database.sql
 
     def put(self, stream: str, version: int, kind: str, content: bytes) -> None:
         """Keep a copy."""
         values = (stream, kind, version, content)
-        self._writer.do(lambda cursor: cursor.execute(sql.PUT_SNAPSHOT, values) and None)
+        self._writer.do(lambda cursor: cursor.execute(self._sql.PUT_SNAPSHOT, values) and None)
 
     def get(self, stream: str, kind: str, upto: int | None) -> tuple[int, bytes] | None:
         """Give the newest copy of a kind up to a version, or None."""
-        values = (stream, kind, sql.MOST if upto is None else upto)
-        rows = self._database.query(sql.SNAPSHOT, values)
+        values = (stream, kind, self._sql.MOST if upto is None else upto)
+        rows = self._database.query(self._sql.SNAPSHOT, values)
         return (rows[0][0], rows[0][1]) if rows else None
 
     def drop(self) -> None:
         """Delete them all."""
-        self._writer.do(lambda cursor: cursor.execute(sql.DROP_SNAPSHOTS) and None)
+        self._writer.do(lambda cursor: cursor.execute(self._sql.DROP_SNAPSHOTS) and None)

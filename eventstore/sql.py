@@ -11,6 +11,7 @@ from eventstore.integrity import Integrity
 from eventstore.reading import Reading
 from eventstore.snapshots import Snapshots
 from eventstore.sqlite.database import Sqlite
+from eventstore.sqlite.locks import LockFiles
 from eventstore.store import Append, Claim, Counters, Head, Listener, WorkerRow
 from eventstore.wakeups import Hall
 from eventstore.workers import Leases
@@ -34,7 +35,7 @@ class SqlLog:
         self._writer = Writer(self.database)
         self._reading = Reading(self.database)
         self._claims = Claims(self.database, self._writer)
-        self._leases = Leases(self.database, self._writer)
+        self._leases = Leases(self.database, self._writer.do, LockFiles(self.database))
         self._snapshots = Snapshots(self.database, self._writer)
         self._blobs = Blobs(self.database, self._writer)
         self._integrity = Integrity(self.database)

@@ -1,31 +1,30 @@
 """The one way in: every write of a SQL log goes through here, and shares its commits.
 
-A failure in the middle of a commit leaves the outcome open (the disk may have it although the
-call failed). Then the connection is made anew, what can be read is brought to the disk once more,
-and the batch is done again: what the log has already is found by its id. Only if that fails too
-does the caller hear of it.
+A failure in the middle of a commit leaves the outcome open (the disk or the server may have it
+although the call failed). Then the connection is made anew, and the batch is done again: what the
+log has already is found by its id. Only if that fails too does the caller hear of it.
 """
 
-import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
-from eventstore.batch import Doubt, Entry, Job, tips_of_done, write_carefully, write_hopefully
+from eventstore import clock
+from eventstore.batch import Doubt, Entry, Job, tips_of_done, write_carefully
 from eventstore.commit import Queue, Ticket
-from eventstore.errors import LogError, StorageFull
+from eventstore.database import Cursor, Database, Session
+from eventstore.errors import LogError
 from eventstore.event import Tip
-from eventstore.sqlite import faults
-from eventstore.sqlite.database import Sqlite
-from eventstore.sqlite.session import Counted, Session
 from eventstore.store import Append
 
 R = TypeVar("R")
+
+TRIES = 8  # of a transaction that others got in the way of
 
 
 class Writer:
     """Group commit over one database."""
 
-    def __init__(self, database: Sqlite) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._queue: Queue[Ticket] = Queue(self._write, database.tidy)
 
@@ -36,7 +35,7 @@ class Writer:
         self._queue.submit(entry)
         return entry.tips
 
-    def do(self, work: Callable[[sqlite3.Cursor], R]) -> R:
+    def do(self, work: Callable[[Cursor], R]) -> R:
         """Do some work in a write transaction; durable when its result is given.
 
         The work may be done twice if the first try has to be undone.
@@ -50,14 +49,26 @@ class Writer:
     def _write(self, batch: list[Ticket]) -> list[Ticket]:
         now, later = _choose(batch)
         try:
-            self._try(now)
+            self._try_again(now)
         except LogError as error:
             _fail(now, error)
-        except sqlite3.Error as error:
+        except self._database.faults.ERROR as error:
             self._recover(now, error)
         return later
 
-    def _try(self, tickets: list[Ticket], *, careful: bool = False) -> None:
+    def _try_again(self, tickets: list[Ticket], *, careful: bool = False) -> None:
+        """Write tickets; once more when another transaction was in the way (a deadlock)."""
+        for left in range(TRIES - 1, -1, -1):
+            try:
+                return self._try(tickets, careful=careful)
+            except self._database.faults.ERROR as error:
+                if not left or not self._database.faults.is_passing(error):
+                    raise
+                careful = True
+                clock.real_sleep(0.02 * clock.chance())
+        raise AssertionError("the last try returns or raises")
+
+    def _try(self, tickets: list[Ticket], *, careful: bool) -> None:
         """Write tickets in one transaction, all that are not refused."""
         database = self._database
         session = database.begin()
@@ -76,7 +87,7 @@ class Writer:
             database.commit(session, sum(entry.size for entry in done))
             committing = False
         except BaseException as error:
-            went_through = committing and not session.raw.in_transaction
+            went_through = committing and not session.in_transaction
             database.rollback(session)
             if went_through and not isinstance(error, Exception):
                 for ticket in tickets:
@@ -93,17 +104,18 @@ class Writer:
         entries = [t for t in tickets if isinstance(t, Entry)]
         if any(entry.needs_look for entry in entries):
             return False
-        try:
-            number = write_hopefully(session.raw.cursor(), entries)
-        except Doubt:
-            return False
-        except sqlite3.Error as error:
-            if faults.is_about_the_row(error):
+        if entries:
+            try:
+                alone = len(entries) == len(tickets)
+                self._database.count(self._database.hope(session, entries, alone=alone))
+            except Doubt:
                 return False
-            raise
-        except (ValueError, TypeError, OverflowError):
-            return False
-        self._database.count(number)
+            except self._database.faults.ERROR as error:
+                if self._database.faults.is_about_the_row(error):
+                    return False
+                raise
+            except (ValueError, TypeError, OverflowError):
+                return False
         for ticket in tickets:
             if isinstance(ticket, Job):
                 self._do_one(session, ticket)
@@ -111,46 +123,52 @@ class Writer:
 
     def _do_one(self, session: Session, ticket: Ticket) -> None:
         """Do one ticket by itself, so that its refusal undoes nothing else."""
-        cursor = session.raw.cursor(Counted)
-        ticket.error = None
-        cursor.execute("SAVEPOINT one")
-        try:
-            if isinstance(ticket, Entry):
-                write_carefully(cursor, ticket)
-            elif isinstance(ticket, Job):
-                ticket.result = ticket.work(cursor)
-        except sqlite3.Error as error:
-            if not faults.is_about_the_row(error):
-                raise
-            ticket.error = faults.translate(error, self._database.place)
-        except Exception as error:  # noqa: BLE001 - it is the caller's, and raised there
-            ticket.error = error
-        if ticket.error is not None:
-            cursor.execute("ROLLBACK TO one")
-        cursor.execute("RELEASE one")
+        faults = self._database.faults
+        cursor = session.cursor()
+        for left in range(TRIES - 1, -1, -1):
+            ticket.error = None
+            cursor.execute("SAVEPOINT one")
+            try:
+                if isinstance(ticket, Entry):
+                    write_carefully(self._database.sql, cursor, ticket)
+                elif isinstance(ticket, Job):
+                    ticket.result = ticket.work(cursor)
+            except faults.ERROR as error:
+                if not faults.is_about_the_row(error):
+                    raise
+                ticket.error = faults.translate(error, self._database.place)
+            except Exception as error:  # noqa: BLE001 - it is the caller's, and raised there
+                ticket.error = error
+            if ticket.error is not None:
+                cursor.execute("ROLLBACK TO one")
+            cursor.execute("RELEASE one")
+            if not left or not isinstance(ticket.error, Doubt):
+                break
         self._database.count(cursor.number)
 
-    def _recover(self, tickets: list[Ticket], error: sqlite3.Error) -> None:
+    def _recover(self, tickets: list[Ticket], error: Exception) -> None:
         """Find out what became of a transaction that failed, and try once more."""
+        faults = self._database.faults
         reason = faults.translate(error, self._database.place)
-        self._database.checkpoints.is_cramped |= isinstance(reason, StorageFull)
+        self._database.failed(reason)
         if not faults.leaves_doubt(error):
             _fail(tickets, reason)
             return
         try:
             self._database.reopen()
-            self._try(tickets, careful=True)  # what the log has already is found by its id
-        except (sqlite3.Error, LogError):
+            self._try_again(tickets, careful=True)  # what the log has is found by its id
+        except (faults.ERROR, LogError):
             for ticket in tickets:
                 ticket.error = type(reason)(f"{reason}; {self._fate(ticket)}")
 
     def _fate(self, ticket: Ticket) -> str:
-        again = "append it again with the same id when the disk is well"
+        again = "append it again with the same id when the database is well"
         if not isinstance(ticket, Entry):
-            return "try again when the disk is well"
+            return "try again when the database is well"
         try:
-            tips = tips_of_done(self._database.ready().raw.cursor(), ticket.append)
-        except (sqlite3.Error, LogError):
+            cursor = self._database.ready().cursor()
+            tips = tips_of_done(self._database.sql, cursor, ticket.append)
+        except (self._database.faults.ERROR, LogError):
             return f"whether it was written cannot be said: {again}"
         if tips is None:
             return f"it cannot be found in the log: {again}"

@@ -10,26 +10,29 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from eventstore.errors import StorageError, StorageUnsuitable
-from eventstore.sqlite import faults
+from eventstore.batch import Entry
+from eventstore.database import Faults
+from eventstore.errors import LogError, StorageError, StorageFull, StorageUnsuitable
+from eventstore.readers import Readers
+from eventstore.sqlite import bulk, faults, statements
 from eventstore.sqlite.checkpoints import Checkpoints
-from eventstore.sqlite.opening import folder_beside, open_reader, open_writer
+from eventstore.sqlite.opening import open_reader, open_writer
 from eventstore.sqlite.patience import Patience
 from eventstore.sqlite.place import Footing, check_place
-from eventstore.sqlite.session import Session, engine_of
+from eventstore.sqlite.session import Counted, Session, close_all, engine_of
 from eventstore.store import Counters
 
 T = TypeVar("T")
 
-_IDLE_READERS = 8  # connections kept open for the next reader
-
 
 class Sqlite:
     """A database file (or one in memory, if `path` is None)."""
+
+    sql: Any = statements
+    faults: Faults = faults
 
     def __init__(self, path: str | None, counters: Counters) -> None:
         self.path = path
@@ -41,10 +44,9 @@ class Sqlite:
         self._lock = threading.RLock()  # opening, closing; in memory: every use
         self._counting = threading.Lock()
         self._pid = os.getpid()
-        self._generation = 0
         self._writer: Session | None = None
         self._watcher: Session | None = None
-        self._readers: list[Session] = []
+        self._readers = Readers(self._new_reader, self._drop)
         self._everything: list[Session] = []
         self._finalizer: weakref.finalize[..., Any] | None = None
         self._footing: Footing | None = None
@@ -83,22 +85,18 @@ class Sqlite:
             with self.patience.translated():
                 writer = self.patience.retry(
                     lambda: open_writer(
-                        Session(self._engine, self._generation),
+                        Session(self._engine),
                         self.path,
                         self.place,
                         self.checkpoints,
                     )
                 )
             self._everything.insert(0, writer)
-            self._finalizer = weakref.finalize(self, _close_all, self._everything)
+            self._finalizer = weakref.finalize(self, close_all, self._everything)
             if self.path is not None:
                 self._footing = Footing(self.path)
             self._writer = writer
             return writer
-
-    def folder(self) -> Path:
-        """Give the folder of lock files beside the database, made if need be."""
-        return folder_beside(self.path or "")
 
     def close(self) -> None:
         """Close all connections; the next call opens them again. In memory they stay."""
@@ -106,15 +104,13 @@ class Sqlite:
             return
         with self._writing, self._lock:
             self._fault = None
-            self._generation += 1  # readers at work are closed when they are given back
             if self._finalizer is not None:
                 self._finalizer.detach()
-            idle = [*self._readers, self._watcher, self._writer]
-            self._readers, self._watcher, self._writer = [], None, None
-            for session in idle:
+            self._readers.close()
+            for session in (self._watcher, self._writer):
                 if session is not None:
-                    self._everything.remove(session)
-                    session.close()
+                    self._drop(session)
+            self._watcher, self._writer = None, None
             self.checkpoints.close()
             self._footing = None
 
@@ -124,8 +120,7 @@ class Sqlite:
             self.checkpoints.in_doubt = self.path is not None
             writer, self._writer = self._writer, None
             if writer is not None:
-                self._everything.remove(writer)
-                writer.close()
+                self._drop(writer)
             if self.path is None:
                 raise StorageError(f"{self.place} failed; what it held is gone")
             self._open()
@@ -151,21 +146,28 @@ class Sqlite:
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Give the rows of one SELECT."""
-        session = self.take()
-        try:
-            return self.select(session, sql, values)
-        finally:
-            self.give(session)
-
-    def select(self, session: Session, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Give the rows of one SELECT on a connection that was taken."""
         self.count(1)
+        session = self.take()
         try:
             return session.raw.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             if not faults.is_busy(error):
                 raise faults.translate(error, self.place) from error
-        return self.patiently(lambda: session.raw.execute(sql, values).fetchall())
+            return self.patiently(lambda: session.raw.execute(sql, values).fetchall())
+        finally:
+            self.give(session)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Counted]:
+        """Give a cursor for several SELECTs on one connection; its errors are ours."""
+        session = self.take()
+        cursor = session.cursor()
+        try:
+            with self.patience.translated():
+                yield cursor
+        finally:
+            self.count(cursor.number)
+            self.give(session)
 
     def patiently(self, attempt: Callable[[], T]) -> T:
         """Give what `attempt` gives; tried again while others hold the database."""
@@ -183,30 +185,25 @@ class Sqlite:
         if self.path is None:
             self._lock.acquire()
             return writer
-        try:
-            return self._readers.pop()
-        except IndexError:
-            return self._new_reader()
+        return self._readers.take()
 
     def give(self, session: Session) -> None:
         """Give back what was taken."""
         if self.path is None:
             self._lock.release()
             return
-        with self._lock:
-            if session.generation == self._generation and len(self._readers) < _IDLE_READERS:
-                self._readers.append(session)
-            else:
-                self._everything.remove(session)
-                session.close()
+        self._readers.give(session)
 
     def _new_reader(self) -> Session:
         with self._lock:
-            session = self.patiently(
-                lambda: open_reader(Session(self._engine, self._generation))
-            )
+            session = self.patiently(lambda: open_reader(Session(self._engine)))
             self._everything.append(session)
             return session
+
+    def _drop(self, session: Session) -> None:
+        with self._lock:
+            self._everything.remove(session)
+            session.close()
 
     def changed(self) -> int:
         """Give SQLite's data version: it moves when another connection has committed."""
@@ -254,6 +251,10 @@ class Sqlite:
             self.checkpoints.leave()
             raise
 
+    def hope(self, session: Session, entries: Sequence[Entry], *, alone: bool) -> int:  # noqa: ARG002
+        """Write appends without looking first; see `database.Database`."""
+        return bulk.write_hopefully(session.cursor(), entries)
+
     def commit(self, session: Session, size: int) -> None:
         """Commit `size` bytes of data; durable when it returns.
 
@@ -283,6 +284,10 @@ class Sqlite:
             self.checkpoints.leave()
         self._writing.release()
 
+    def failed(self, reason: LogError) -> None:
+        """Take note that there was no room."""
+        self.checkpoints.is_cramped |= isinstance(reason, StorageFull)
+
     def tidy(self) -> None:
         """Checkpoint if much was written since the last time; called between transactions."""
         if self.checkpoints.is_due():
@@ -292,8 +297,3 @@ class Sqlite:
         """Copy the write-ahead log into the database; False if others were in the way."""
         with self._writing:
             return self.checkpoints.run(self.ready())
-
-
-def _close_all(sessions: list[Session]) -> None:
-    for session in reversed(sessions):  # the writer is the first
-        session.close()

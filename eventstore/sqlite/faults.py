@@ -12,6 +12,7 @@ from eventstore.errors import (
     StorageUnsuitable,
 )
 
+ERROR = sqlite3.Error
 BUSY, LOCKED, PROTOCOL = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL
 
 _MEANING: dict[int, tuple[type[StorageError], str]] = {
@@ -78,13 +79,18 @@ def leaves_doubt(error: sqlite3.Error) -> bool:
     return code_of(error) in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM)
 
 
-def translate(error: sqlite3.Error, path: str) -> LogError:
+def is_passing(error: sqlite3.Error) -> bool:  # noqa: ARG001
+    """Say whether the same transaction may go through at once: one writer meets nobody. *Pure.*"""
+    return False
+
+
+def translate(error: sqlite3.Error, place: str) -> LogError:
     """Give our error for a driver's error: what is wrong, where, and what to do next. *Pure.*"""
     code = code_of(error)
     if code == 0 and isinstance(error, sqlite3.ProgrammingError):
         return StorageUnsuitable(
-            f"{path}: the connection was closed in the middle of a call ({error})"
+            f"{place}: the connection was closed in the middle of a call ({error})"
         )
     kind, advice = _MEANING.get(code, (StorageError, "SQLite refused"))
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    return kind(f"{path}: {advice} ({name}: {error})")
+    return kind(f"{place}: {advice} ({name}: {error})")

@@ -48,14 +48,22 @@ class Counted(sqlite3.Cursor):
 class Session:
     """One connection: SQLAlchemy's, and the driver's own below it for the hot path."""
 
-    __slots__ = ("generation", "held", "raw")
+    __slots__ = ("held", "raw")
 
-    def __init__(self, engine: sa.Engine, generation: int) -> None:
+    def __init__(self, engine: sa.Engine) -> None:
         self.held = engine.connect()
         raw = self.held.connection.driver_connection
         assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - for the type checker
         self.raw = raw
-        self.generation = generation
+
+    @property
+    def in_transaction(self) -> bool:
+        """Tell whether a transaction is open on it."""
+        return self.raw.in_transaction
+
+    def cursor(self) -> Counted:
+        """Give a new cursor that counts."""
+        return self.raw.cursor(Counted)
 
     def close(self) -> None:
         """Close the connection."""
@@ -68,6 +76,12 @@ class Session:
             f"journal_size_limit={_WAL_BYTES}",
         ):  # fmt: skip
             self.raw.execute("PRAGMA " + pragma)
+
+
+def close_all(sessions: list[Session]) -> None:
+    """Close connections, the writer's, which is the first, last of all."""
+    for session in reversed(sessions):
+        session.close()
 
 
 def recognise(session: Session, place: str) -> bool:

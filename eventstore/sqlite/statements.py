@@ -96,7 +96,11 @@ LOST = (
     HEAD + " WHERE owner IN (SELECT value FROM json_each(?)) AND kind = ? AND "
     + NEEDS_MET + " ORDER BY priority DESC, due IS NULL, due, number LIMIT ?"
 )  # fmt: skip
-TAKE = "UPDATE stream SET owner = ?, epoch = epoch + 1 WHERE id = ?"
+READY_TO_TAKE, LOST_TO_TAKE = READY, LOST  # one writer at a time: nothing is to be locked
+TAKE = (
+    "UPDATE stream SET owner = ?, epoch = epoch + 1"
+    " WHERE id IN (SELECT value FROM json_each(?))"
+)
 RELEASE = (
     "UPDATE stream SET owner = NULL, epoch = epoch + 1, due = ?"
     " WHERE id = ? AND version = ? AND epoch = ? AND hash = ? AND owner IS NOT NULL"
@@ -108,7 +112,8 @@ ASLEEP = (
     " WHERE wait.name = ? AND (stream.due IS NULL OR stream.due > ?)"
     " ORDER BY wait.number LIMIT ?"
 )
-WAKE = "UPDATE stream SET due = ? WHERE id = ?"
+ASLEEP_TO_WAKE = ASLEEP
+WAKE = "UPDATE stream SET due = ? WHERE id IN (SELECT value FROM json_each(?))"
 NEXT_DUE = (
     "SELECT min(due) FROM stream INDEXED BY stream_ready"
     " WHERE kind = ? AND priority = ? AND owner IS NULL AND due IS NOT NULL AND due > ?"
