@@ -27,7 +27,7 @@ __all__ = [
     "Log", "NewEvent", "Row", "Tip", "WorkerRow", "Write", "open_log",
 ]  # fmt: skip
 
-_KNOWN = "sqlite:///file.db, sqlite:///:memory: and memory:// are known"
+_KNOWN = "sqlite:///file.db, sqlite:///:memory:, postgresql://… and memory:// are known"
 
 
 def open_log(url: str) -> Log:
@@ -35,26 +35,31 @@ def open_log(url: str) -> Log:
 
     Args:
         url: `sqlite:///file.db` (relative to the working folder of now; four slashes for an
-            absolute path), `sqlite:///:memory:` (private to this object) or `memory://`.
+            absolute path), `sqlite:///:memory:` (private to this object), `memory://`, or
+            `postgresql://user:password@host:5432/database` (the options of libpq may follow, and
+            `schema=` for the schema of the log's tables, else `playhead`).
 
     Raises:
-        StorageUnsuitable: the url names nothing that a log can be kept in.
+        StorageUnsuitable: the url names nothing that a log can be kept in, or what it needs is
+            not installed.
     """
     scheme, colon, rest = url.partition("://")
     if colon and scheme == "memory":
         return MemoryLog(url)
     if colon and scheme in ("sqlite", "sqlite+pysqlite"):
         return _open_sqlite(url, rest)
-    if colon and scheme.startswith(("postgresql", "postgres")):
-        raise StorageUnsuitable(f"{scheme}:// is not supported by this version yet; {_KNOWN}")
+    if colon and scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+        return _open_postgres(url.replace(scheme, "postgresql", 1))
+    if colon and scheme.startswith("postgres"):
+        raise StorageUnsuitable(f"{scheme}:// names another driver; write postgresql://")
     raise StorageUnsuitable(f"{url!r} is not the url of a log; {_KNOWN}")
 
 
 def _open_sqlite(url: str, rest: str) -> Log:
-    from eventstore.sql import SqlLog  # noqa: PLC0415 - SQLAlchemy takes a third of a second
+    from eventstore.sqlite.joining import sqlite_log  # noqa: PLC0415 - SQLAlchemy takes its time
 
     if rest in ("", "/", "/:memory:"):
-        return SqlLog(url, None)
+        return sqlite_log(url, None)
     path = rest[1:]
     if not rest.startswith("/") or not path:
         raise StorageUnsuitable(
@@ -62,4 +67,16 @@ def _open_sqlite(url: str, rest: str) -> Log:
         )
     if "?" in path or path.startswith("file:"):
         raise StorageUnsuitable(f"{url!r}: the url of a SQLite log takes no options")
-    return SqlLog(url, os.path.abspath(path))  # noqa: PTH100 - before any I/O
+    return sqlite_log(url, os.path.abspath(path))  # noqa: PTH100 - before any I/O
+
+
+def _open_postgres(url: str) -> Log:
+    try:
+        import psycopg  # noqa: F401, PLC0415 - an extra
+    except ImportError:
+        raise StorageUnsuitable(
+            "postgresql:// needs psycopg, which is not installed: pip install 'playhead[postgres]'"
+        ) from None
+    from eventstore.postgres.joining import postgres_log  # noqa: PLC0415 - an extra
+
+    return postgres_log(url)

@@ -6,6 +6,7 @@ LogError                       catch this to catch them all
     StorageReadOnly            the file or its folder cannot be written
     StorageCorrupt             bytes on disk are not what was written
     StorageBusy                another program held the database too long
+    StorageUnreachable         the server does not answer; it is tried again at each call
     SchemaMismatch             the database is of a newer Playhead, or of another program
     StorageUnsuitable          not safe here: a network file system, a forked child, an unknown url
   AppendRefused                the log stands elsewhere than believed; read again, decide again
@@ -39,6 +40,10 @@ class StorageCorrupt(StorageError):
 
 class StorageBusy(StorageError):
     """Another program held the database for longer than the log is willing to wait."""
+
+
+class StorageUnreachable(StorageError):
+    """The database's server does not answer, or ended the connection."""
 
 
 class SchemaMismatch(StorageError):

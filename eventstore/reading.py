@@ -1,6 +1,6 @@
 """Rows of a SQL log as events and heads."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import starmap, takewhile
 from typing import Any
 
@@ -34,10 +34,16 @@ def array(values: Collection[Any]) -> str:
 
 
 class Reading:
-    """The questions about events and heads."""
+    """The questions about events and heads.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    Args:
+        database: where they are asked.
+        horizon: gives the position up to which the whole log may be read: nothing can still
+            appear before it.
+    """
+
+    def __init__(self, database: Database, horizon: Callable[[], int]) -> None:
+        self._database, self._horizon = database, horizon
         self._sql = database.sql
 
     def head(self, stream: str) -> Head | None:
@@ -67,19 +73,23 @@ class Reading:
 
     def read_all(self, after: int, limit: int) -> list[Event]:
         """Give events of the whole log in order of position."""
-        return list(starmap(Event, self._database.query(self._sql.READ_ALL, (after, limit))))
+        return list(
+            starmap(
+                Event, self._database.query(self._sql.READ_ALL, (after, self._horizon(), limit))
+            )
+        )
 
     def read_types(
         self, types: Collection[str], name: str, after: int, upto: int, limit: int
     ) -> list[Event]:
         """Give events of these types in streams of a name."""
-        bound = (after, upto, array(types), name, limit)
+        bound = (after, min(upto, self._horizon()), array(types), name, limit)
         return list(starmap(Event, self._database.query(self._sql.READ_TYPES, bound)))
 
     def last_position(self, before: int | None) -> int:
         """Give the position of the newest event, or of the newest recorded before a time."""
         query = (self._sql.LAST, ()) if before is None else (self._sql.LAST_BEFORE, (before,))
-        rows = self._database.query(*query)
+        rows = self._database.query(query[0], (*query[1], self._horizon()))
         return rows[0][0] if rows else 0
 
     def find_all(self, source: str, keys: Collection[str]) -> dict[str, str]:
@@ -100,7 +110,7 @@ class Reading:
         tags: dict[str, str] | None, since: int | None, limit: int | None,
     ) -> list[Head]:  # fmt: skip
         """Give rows, last created first."""
-        text, values = [self._sql.HEAD + " WHERE kind = ?"], [kind]
+        text, values = [self._sql.HEAD + self._sql.OF_KIND], [kind]
         filters: list[tuple[str, tuple[Any, ...]]] = []
         if name is not None:
             filters.append((self._sql.BY_NAME, (name,)))
@@ -115,6 +125,6 @@ class Reading:
         for condition, parameters in filters:
             text.append(condition)
             bound.extend(parameters)
-        bound.append(-1 if limit is None else limit)
+        bound.append(self._sql.MOST if limit is None else limit)
         rows = self._database.query(" AND ".join(text) + self._sql.NEWEST_FIRST, bound)
         return [head_of(row) for row in rows]

@@ -26,7 +26,8 @@ def _big(name: str, **options: Any) -> sa.Column[int]:
 
 def _text(name: str, **options: Any) -> sa.Column[str]:
     options.setdefault("nullable", False)
-    return sa.Column(name, sa.Text(), **options)
+    kind = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+    return sa.Column(name, kind, **options)
 
 
 def _bytes(name: str) -> sa.Column[bytes]:
@@ -129,6 +130,7 @@ worker = sa.Table(
     _big("until"),
     _text("offers"),  # JSON array
     _big("dead"),
+    _big("locked"),  # 1: it holds a lock whose freedom is its death
     **_PLAIN,
 )
 

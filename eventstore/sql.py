@@ -2,44 +2,59 @@
 
 import os
 import weakref
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+import msgspec
 
 from eventstore.blobs import Blobs
 from eventstore.claims import Claims
+from eventstore.database import Database
 from eventstore.event import Event, Tip
 from eventstore.integrity import Integrity
 from eventstore.reading import Reading
 from eventstore.snapshots import Snapshots
-from eventstore.sqlite.database import Sqlite
-from eventstore.sqlite.locks import LockFiles
-from eventstore.store import Append, Claim, Counters, Head, Listener, WorkerRow
+from eventstore.store import Append, Claim, Head, Listener, WorkerRow
 from eventstore.wakeups import Hall
-from eventstore.workers import Leases
+from eventstore.workers import Desk, Leases, Locks
 from eventstore.writer import Writer
 
 _open_logs: "weakref.WeakSet[SqlLog]" = weakref.WeakSet()
 
 
+class Parts(msgspec.Struct, frozen=True):
+    """What a kind of database brings to a log of its own."""
+
+    database: Database
+    writer: Writer
+    desk: Desk  # where leases are written
+    locks: Locks
+    hall: Hall
+    horizon: Callable[[], int]  # see `Reading`
+    changed: Callable[[], int]
+    closing: tuple[Callable[[], None], ...] = ()  # called when the log is closed
+    forked: tuple[Callable[[], None], ...] = ()  # called in a forked child
+
+
 class SqlLog:
-    """A log in a SQLite file, or in SQLite's memory; see `store.Log`.
+    """A log in a SQL database; see `store.Log`.
 
     Args:
         url: as it was given.
-        path: the file's absolute path; None for a private log in memory.
+        parts: what is particular to its kind of database.
     """
 
-    def __init__(self, url: str, path: str | None) -> None:
-        self.url, self.path = url, path
-        self.counters = Counters()
-        self.database = Sqlite(path, self.counters)
-        self._writer = Writer(self.database)
-        self._reading = Reading(self.database)
-        self._claims = Claims(self.database, self._writer)
-        self._leases = Leases(self.database, self._writer.do, LockFiles(self.database))
-        self._snapshots = Snapshots(self.database, self._writer)
-        self._blobs = Blobs(self.database, self._writer)
-        self._integrity = Integrity(self.database)
-        self._hall = Hall(path)
+    def __init__(self, url: str, parts: Parts) -> None:
+        self.url, self._parts = url, parts
+        self.database = database = parts.database
+        self.path, self.counters = database.path, database.counters
+        self._writer = writer = parts.writer
+        self._reading = Reading(database, parts.horizon)
+        self._claims = Claims(database, writer)
+        self._leases = Leases(database, parts.desk, parts.locks)
+        self._snapshots = Snapshots(database, writer)
+        self._blobs = Blobs(database, writer)
+        self._integrity = Integrity(database)
+        self._hall = parts.hall
         _open_logs.add(self)
 
     def append(self, append: Append) -> list[Tip]:
@@ -189,20 +204,29 @@ class SqlLog:
         self._hall.hint(streams, skip)
 
     def changed(self) -> int:
-        """Give a number that moves when another connection has committed; costs no query."""
-        return self.database.changed()
+        """Give a number that moves when another connection has committed."""
+        return self._parts.changed()
+
+    def come_back(self) -> None:
+        """Put leases right after the connection to the server was lost, and have all look."""
+        self._leases.renew_all()
+        self._hall.poke()
 
     def close(self) -> None:
         """Let go of connections, locks and files; the log can be used again afterwards."""
         if self.database.is_ours():
             self._hall.close()
             self._leases.locks.close()
+            for close in self._parts.closing:
+                close()
             self.database.close()
 
     def forked(self) -> None:
         """Let go of what a forked child got of its parent's log."""
         self._hall.let_go()
         self._leases.locks.forked()
+        for let_go in self._parts.forked:
+            let_go()
         self.database.forked()
 
 

@@ -111,6 +111,7 @@ class WorkerRow(msgspec.Struct, frozen=True):
     until: int  # the lease runs out then, unless renewed
     offers: tuple[str, ...]  # capabilities, matched with `Row.needs`
     dead: bool = False
+    locked: bool = False  # it holds a lock that is free when it dies
 
 
 class Counters(msgspec.Struct):

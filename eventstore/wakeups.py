@@ -188,6 +188,13 @@ class Hall:
             if others:
                 _send(folder, others, list(streams))
 
+    def poke(self) -> None:
+        """Let all who wait here look."""
+        with self._lock:
+            ears = list(self._ears)
+        for ear in ears:
+            ear.poke()
+
     def forget(self, ear: Ear) -> None:
         """Drop an ear that closes."""
         with self._lock:

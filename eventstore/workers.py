@@ -1,7 +1,7 @@
 """Leases of workers: one row each, and beside it a lock by which a death is known sooner."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -11,20 +11,25 @@ from eventstore.errors import LogError
 from eventstore.reading import array
 from eventstore.store import WorkerRow
 
+R = TypeVar("R")
 _offers = msgspec.json.Decoder(tuple[str, ...])
 
 
 def worker_of(row: tuple[Any, ...]) -> WorkerRow:
     """Give a lease for a row of `statements.WORKERS`. *Pure.*"""
-    worker, name, host, pid, since, until, offers, dead = row
-    return WorkerRow(worker, name, host, pid, since, until, _offers.decode(offers), bool(dead))
+    worker, name, host, pid, since, until, offers, dead, locked = row
+    return WorkerRow(
+        worker, name, host, pid, since, until, _offers.decode(offers), bool(dead), bool(locked)
+    )
 
 
 class Locks(Protocol):
     """The locks of workers: those held here, and a look at those of others."""
 
-    def take(self, worker: str) -> None:
+    def take(self, worker: str) -> bool:
         """Hold a worker's lock until `drop`, `close` or the end of the process.
+
+        False: there are no locks here, and the lease alone tells of a life.
 
         Raises:
             LogError: another process lives under this id.
@@ -49,26 +54,41 @@ class Locks(Protocol):
         """Let go of what a forked child got; the parent's locks stay held."""
 
 
+class Desk(Protocol):
+    """Where the rows of workers are written."""
+
+    def do(self, work: Callable[[Cursor], R]) -> R:
+        """Do some work in a write transaction; durable when its result is given."""
+
+    def touch(self, sql: str, values: Sequence[Any]) -> int:
+        """Execute one statement in a transaction of its own; give how many rows it changed."""
+
+
 class Leases:
     """The rows of workers."""
 
-    def __init__(
-        self, database: Database, do: Callable[[Callable[[Cursor], Any]], Any], locks: Locks
-    ) -> None:
-        self._database, self._do, self.locks = database, do, locks
+    def __init__(self, database: Database, desk: Desk, locks: Locks) -> None:
+        self._database, self._desk, self.locks = database, desk, locks
         self._sql = database.sql
         self._entered: dict[str, WorkerRow] = {}
+        self._lengths: dict[str, int] = {}  # of each lease when it was last renewed
 
     def enter(self, worker: WorkerRow) -> None:
         """Register a worker and take its lock."""
         self._database.ready()
-        self.locks.take(worker.id)
+        is_locked = self.locks.take(worker.id)
+        worker = msgspec.structs.replace(worker, locked=is_locked)
         self._entered[worker.id] = worker
-        self._do(lambda cursor: cursor.execute(self._sql.ENTER, _values(worker)) and None)
+        self._lengths[worker.id] = worker.until - clock.now_us()
+        self._desk.touch(self._sql.ENTER, _values(worker))
 
     def renew(self, worker: str, until: int, offers: Sequence[str] | None) -> None:
         """Extend a lease, and see that the database's files are still the ones we opened."""
         self._database.check_footing()
+        self._lengths[worker] = until - clock.now_us()
+        said = None if offers is None else array(offers)
+        if self._desk.touch(self._sql.RENEW_LIVING, (until, said, worker)):
+            return
 
         def extend(cursor: Cursor) -> None:
             row = cursor.execute(self._sql.WORKER, (worker,)).fetchone()
@@ -80,10 +100,14 @@ class Leases:
                 row = (0, array(entered.offers))
             if row[0]:
                 cursor.execute(self._sql.DISOWN, (clock.now_us(), worker))
-            now_offers = row[1] if offers is None else array(offers)
-            cursor.execute(self._sql.RENEW, (until, now_offers, worker))
+            cursor.execute(self._sql.RENEW, (until, said or row[1], worker))
 
-        self._do(extend)
+        self._desk.do(extend)
+
+    def renew_all(self) -> None:
+        """Extend the leases of all that entered here by what they were given last."""
+        for worker in list(self._entered):
+            self.renew(worker, clock.now_us() + self._lengths[worker], None)
 
     def leave(self, worker: str, now: int) -> None:
         """Remove a worker; its streams become unowned and due."""
@@ -92,8 +116,9 @@ class Leases:
             cursor.execute(self._sql.DISOWN, (now, worker))
             cursor.execute(self._sql.LEAVE, (worker,))
 
-        self._do(remove)
+        self._desk.do(remove)
         self._entered.pop(worker, None)
+        self._lengths.pop(worker, None)
         self.locks.drop(worker)
 
     def all(self) -> list[WorkerRow]:
@@ -125,7 +150,7 @@ class Leases:
             cursor.execute(self._sql.FORGET)
             return found
 
-        found: list[str] = self._do(mark)
+        found: list[str] = self._desk.do(mark)
         for worker in found:
             self.locks.clear(worker)
         return found
@@ -134,5 +159,5 @@ class Leases:
 def _values(worker: WorkerRow) -> tuple[Any, ...]:
     return (
         worker.id, worker.name, worker.host, worker.pid, worker.since, worker.until,
-        array(worker.offers), int(worker.dead),
+        array(worker.offers), int(worker.dead), int(worker.locked),
     )  # fmt: skip

@@ -5,8 +5,8 @@ although the call failed). Then the connection is made anew, and the batch is do
 log has already is found by its id. Only if that fails too does the caller hear of it.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from eventstore import clock
 from eventstore.batch import Doubt, Entry, Job, tips_of_done, write_carefully
@@ -45,6 +45,10 @@ class Writer:
         self._queue.submit(job)
         result: R = job.result
         return result
+
+    def touch(self, sql: str, values: Sequence[Any]) -> int:
+        """Execute one statement in a write transaction; give how many rows it changed."""
+        return self.do(lambda cursor: cursor.execute(sql, values).rowcount)
 
     def _write(self, batch: list[Ticket]) -> list[Ticket]:
         now, later = _choose(batch)

@@ -28,19 +28,21 @@ class LockFiles:
         self._lock = threading.Lock()
         weakref.finalize(self, _close, self._held)
 
-    def take(self, worker: str) -> None:
+    def take(self, worker: str) -> bool:
         """Hold a worker's lock until `drop`, `close` or the end of the process.
+
+        False: in memory there are none.
 
         Raises:
             LogError: another process lives under this id.
         """
         if self._database.path is None:
-            return
+            return False
         path = self._path(worker)
         until = clock.real_seconds() + 1.0
         with self._lock:
             if worker in self._held:
-                return
+                return True
             while True:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
                 try:
@@ -56,7 +58,7 @@ class LockFiles:
                     continue
                 if _same_file(descriptor, path):
                     self._held[worker] = descriptor
-                    return
+                    return True
                 os.close(descriptor)  # it was cleared away between the two calls
 
     def drop(self, worker: str) -> None:

@@ -54,13 +54,15 @@ TIP_AT = "SELECT version, epoch, hash FROM event WHERE stream = ? AND version = 
 
 HEAD_OF = HEAD + " WHERE id = ?"
 READ = EVENT + " WHERE stream = ? AND version > ? AND version <= ? ORDER BY version"
-READ_ALL = EVENT + " WHERE position > ? ORDER BY position LIMIT ?"
+READ_ALL = EVENT + " WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
 READ_TYPES = (
     EVENT + " WHERE position > ? AND position <= ? AND type IN (SELECT value FROM json_each(?))"
     " AND (SELECT name FROM stream WHERE id = event.stream) = ? ORDER BY position LIMIT ?"
 )
-LAST = "SELECT position FROM event ORDER BY position DESC LIMIT 1"
-LAST_BEFORE = "SELECT position FROM event WHERE at < ? ORDER BY position DESC LIMIT 1"
+LAST = "SELECT position FROM event WHERE position <= ? ORDER BY position DESC LIMIT 1"
+LAST_BEFORE = (
+    "SELECT position FROM event WHERE at < ? AND position <= ? ORDER BY position DESC LIMIT 1"
+)
 FIND_KEYS = (
     "SELECT key, stream FROM inbox WHERE source = ? AND key IN (SELECT value FROM json_each(?))"
 )
@@ -68,6 +70,7 @@ STATUSES = "SELECT id, status FROM stream WHERE id IN (SELECT value FROM json_ea
 READ_VERSIONS = (
     EVENT + " WHERE stream = ? AND version IN (SELECT value FROM json_each(?)) ORDER BY version"
 )
+OF_KIND = " WHERE kind = ?"
 BY_NAME = "name = ?"
 BY_STATUS = "status IN (SELECT value FROM json_each(?))"
 BY_KEY = "key = ?"
@@ -122,9 +125,14 @@ OWNED = "SELECT id, version, due FROM stream WHERE owner = ?"
 
 # -- workers
 
-WORKERS = "SELECT id, name, host, pid, since, until, offers, dead FROM worker ORDER BY id"
-ENTER = "INSERT OR REPLACE INTO worker VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+WORKERS = (
+    "SELECT id, name, host, pid, since, until, offers, dead, locked FROM worker ORDER BY id"
+)
+ENTER = "INSERT OR REPLACE INTO worker VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 WORKER = "SELECT dead, offers FROM worker WHERE id = ?"
+RENEW_LIVING = (
+    "UPDATE worker SET until = ?, offers = coalesce(?, offers) WHERE id = ? AND dead = 0"
+)
 RENEW = "UPDATE worker SET until = ?, offers = ?, dead = 0 WHERE id = ?"
 LEAVE = "DELETE FROM worker WHERE id = ?"
 BURY = "UPDATE worker SET dead = 1 WHERE id = ? AND dead = 0"

@@ -3,11 +3,12 @@
 
 import threading
 
+import msgspec
 import pytest
 
 from eventstore import clock
 from eventstore.errors import LogError
-from eventstore.store import Log
+from eventstore.store import Log, WorkerRow
 from eventstore.testing.claiming import worker
 from eventstore.testing.facts import birth
 
@@ -18,7 +19,7 @@ class WorkContract:
     def test_enter_and_leave(self, log: Log) -> None:
         """A worker is listed while it is there; leaving frees its streams, due at once."""
         log.enter(worker("a", 100, "gpu", "v1"))
-        assert log.workers() == [worker("a", 100, "gpu", "v1")]
+        assert _unlocked(log) == [worker("a", 100, "gpu", "v1")]
         birth(log, "s", owner="a")
         log.leave("a", now=33)
         assert log.workers() == []
@@ -30,9 +31,9 @@ class WorkContract:
         """Renewing moves the end of the lease, and the offers only if they are named."""
         log.enter(worker("a", 100, "v1"))
         log.renew("a", until=200)
-        assert log.workers() == [worker("a", 200, "v1")]
+        assert _unlocked(log) == [worker("a", 200, "v1")]
         log.renew("a", until=300, offers=["v2"])
-        assert log.workers() == [worker("a", 300, "v2")]
+        assert _unlocked(log) == [worker("a", 300, "v2")]
 
     def test_a_stranger_cannot_renew(self, log: Log) -> None:
         """Renewing a lease that was never taken is refused."""
@@ -110,3 +111,8 @@ class WorkContract:
         waiting.join(5)
         assert not waiting.is_alive()
         log.hint(["s"])
+
+
+def _unlocked(log: Log) -> list[WorkerRow]:
+    """Give the leases but for what only some kinds of log have: a lock."""
+    return [msgspec.structs.replace(row, locked=False) for row in log.workers()]

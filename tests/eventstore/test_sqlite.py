@@ -380,8 +380,8 @@ def test_a_tip_from_elsewhere_is_refused(file_log):
 
 
 def test_urls_that_name_no_log():
-    """Unknown urls, and PostgreSQL for now, are refused with what can be written instead."""
-    for url in ("", "x.db", "mysql://h/d", "postgresql://h/d", "sqlite:/x.db", "sqlite://x.db"):
+    """Unknown urls are refused with what can be written instead."""
+    for url in ("", "x.db", "mysql://h/d", "sqlite:/x.db", "sqlite://x.db"):
         with pytest.raises(StorageUnsuitable, match="sqlite:///"):
             open_log(url)
     with pytest.raises(StorageUnsuitable, match="no options"):

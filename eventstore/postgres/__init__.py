@@ -1,0 +1,1 @@
+"""The log in PostgreSQL 15 or newer, by psycopg: connections, transactions, statements."""

@@ -1,0 +1,256 @@
+"""A PostgreSQL database as the log uses it: connections and write transactions.
+
+One connection writes for the whole process, a few read; workers have one more, of the keeper.
+A connection that is lost is made anew for as long as our patience lasts; reading is simply done
+again, and what became of a write is found out by the append's id.
+"""
+
+import contextlib
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+
+from eventstore import clock
+from eventstore.batch import Doubt, Entry
+from eventstore.database import Faults
+from eventstore.errors import LogError, StorageError, StorageUnreachable, StorageUnsuitable
+from eventstore.postgres import bulk, faults, opening
+from eventstore.postgres.address import Address
+from eventstore.postgres.session import Counted, Session, engine_of
+from eventstore.postgres.statements import Statements
+from eventstore.postgres.watchdog import Watchdog
+from eventstore.readers import Readers
+from eventstore.store import Counters
+
+T = TypeVar("T")
+
+PATIENCE = 10.0  # seconds for which a server that went away is waited for
+
+
+class Postgres:
+    """A schema in a PostgreSQL database."""
+
+    path: str | None = None
+    faults: Faults = faults
+
+    def __init__(self, address: Address, counters: Counters) -> None:
+        self.address = address
+        self.place = address.place
+        self.counters = counters
+        self.sql: Any = Statements(address.schema)
+        self.watchdog = Watchdog()
+        self.server: opening.Server | None = None  # known once it was open
+        self._writing = threading.Lock()  # held from begin to commit
+        self._lock = threading.RLock()  # opening, closing
+        self._counting = threading.Lock()
+        self._pid = os.getpid()
+        self._writer: Session | None = None
+        self._readers = Readers(self._new_reader, self._drop)
+        self._engine = engine_of(address)
+
+    # -- opening and closing
+
+    def ready(self) -> Session:
+        """Give the writer's connection, opened if need be.
+
+        Raises:
+            StorageError: this is a forked child, or the server cannot be used, and why.
+        """
+        if not self.is_ours():
+            raise StorageUnsuitable(
+                f"{self.place} was opened before this process was forked; a connection cannot be"
+                " shared with the parent: make a new Engine in the child, or start the child with"
+                " multiprocessing's 'spawn'"
+            )
+        return self._writer or self._open()
+
+    def is_ours(self) -> bool:
+        """Say whether this process, and not one it was forked from, made this object."""
+        return self._pid == os.getpid()
+
+    def _open(self) -> Session:
+        with self._lock:
+            if self._writer is None:
+                self._writer = self.patiently_connect(self._new_writer)
+            return self._writer
+
+    def _new_writer(self) -> Session:
+        session = self.connect()
+        try:
+            server = opening.look_at(session, self.address)
+            if server.is_pooled:
+                session.raw.prepare_threshold = None
+            else:
+                opening.tune_writer(session)
+            if not opening.recognise(session, self.address):
+                opening.found(session, self.address)
+            self.server = server
+        except psycopg.Error as error:
+            self._drop(session)
+            raise faults.translate(error, self.place) from error
+        except BaseException:
+            self._drop(session)
+            raise
+        return session
+
+    def connect(self) -> Session:
+        """Give a new connection, watched."""
+        pooled = self.server is not None and self.server.is_pooled
+        session = opening.connect(self._engine, self.address, is_pooled=pooled)
+        self.watchdog.watch(session)
+        return session
+
+    def patiently_connect(self, attempt: Callable[[], T]) -> T:
+        """Give what an attempt gives; a server that was there before is waited for."""
+        until = clock.real_seconds() + (PATIENCE if self.server is not None else 0.0)
+        while True:
+            try:
+                return attempt()
+            except StorageUnreachable:
+                if clock.real_seconds() > until:
+                    raise
+                clock.real_sleep(0.05 + 0.1 * clock.chance())
+
+    def _drop(self, session: Session) -> None:
+        self.watchdog.forget(session)
+        with contextlib.suppress(Exception):  # it may be half dead
+            session.close()
+
+    def close(self) -> None:
+        """Close all connections; the next call opens them again."""
+        with self._writing, self._lock:
+            self._readers.close()
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                self._drop(writer)
+
+    def reopen(self) -> None:
+        """Drop the writer's connection, which failed half-way, and make a new one."""
+        with self._lock:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                self._drop(writer)
+            self._open()
+
+    def forked(self) -> None:
+        """Leave the parent's connections alone for ever; called in a forked child."""
+        for kept in (self._writer, self._readers, self._engine, self.watchdog):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))  # never to be closed from here
+
+    def check_footing(self) -> None:
+        """Do nothing: the server looks after its files."""
+
+    # -- reading
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Give the rows of one SELECT, asked again if the connection was lost."""
+        self.ready()
+        self.count(1)
+        until = clock.real_seconds() + PATIENCE
+        while True:
+            session = self.patiently_connect(self._readers.take)
+            try:
+                rows = session.run(sql, values).fetchall()
+            except psycopg.Error as error:
+                self._readers.lose(session)
+                may_pass = faults.is_lost(error) or faults.is_passing(error)
+                if not may_pass or clock.real_seconds() > until:
+                    raise faults.translate(error, self.place) from error
+                clock.real_sleep(0.02 * clock.chance())
+            except BaseException:
+                self._readers.lose(session)
+                raise
+            else:
+                self._readers.give(session)
+                return rows
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Counted]:
+        """Give a cursor for several SELECTs on one connection; its errors are ours."""
+        self.ready()
+        session = self.patiently_connect(self._readers.take)
+        cursor = session.cursor()
+        try:
+            yield cursor
+        except psycopg.Error as error:
+            self._readers.lose(session)
+            raise faults.translate(error, self.place) from error
+        except BaseException:
+            self._readers.lose(session)
+            raise
+        else:
+            self._readers.give(session)
+        finally:
+            self.count(cursor.number)
+
+    def patiently(self, attempt: Callable[[], T]) -> T:
+        """Give what a reading attempt gives: nobody is in a reader's way here."""
+        return attempt()
+
+    def count(self, statements: int) -> None:
+        """Count statements; an `executemany` is one."""
+        with self._counting:
+            self.counters.statements += statements
+
+    def _new_reader(self) -> Session:
+        return self.connect()
+
+    # -- writing, by one thread at a time
+
+    def begin(self) -> Session:
+        """Get ready to write; the transaction begins with the first statement."""
+        self._writing.acquire()
+        try:
+            writer = self.ready()
+        except BaseException:
+            self._writing.release()
+            raise
+        writer.wants_transaction, writer.wrote = True, False
+        return writer
+
+    def hope(self, session: Session, entries: Sequence[Entry], *, alone: bool) -> int:
+        """Write appends without looking first, all in one statement."""
+        if any(not check.tip.version for entry in entries for check in entry.checks):
+            raise Doubt  # that a stream is absent is seen by looking only
+        session.wants_transaction = not alone  # alone it commits by itself
+        cursor = session.cursor()
+        try:
+            bulk.write_hopefully(cursor.execute, self.sql.schema, entries)
+        except psycopg.errors.DivisionByZero:
+            raise Doubt from None
+        session.wrote = True
+        return cursor.number
+
+    def commit(self, session: Session, size: int) -> None:  # noqa: ARG002 - the server's affair
+        """Commit; durable when it returns."""
+        session.wants_transaction = False
+        if session.in_transaction:
+            session.run("COMMIT")
+            session.wrote = True
+        if session.wrote:
+            self.counters.commits += 1
+        self._writing.release()
+
+    def rollback(self, session: Session) -> None:
+        """Undo what the transaction did, as far as the connection still can."""
+        session.wants_transaction = False
+        try:
+            with contextlib.suppress(psycopg.Error):
+                if session.in_transaction:
+                    session.run("ROLLBACK")
+        finally:
+            self._writing.release()
+
+    def failed(self, reason: LogError) -> None:
+        """Do nothing: the next write tries again."""
+
+    def tidy(self) -> None:
+        """Do nothing: the server tidies by itself."""
+
+    def changed(self) -> int:
+        """Tell nothing: see `lookout.py`."""
+        raise StorageError("the lookout tells what changed")

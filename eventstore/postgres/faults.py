@@ -1,0 +1,104 @@
+"""What PostgreSQL's errors mean in our tree, and what to do about each.
+
+Source: the table of error codes in PostgreSQL's manual, appendix A.
+"""
+
+import psycopg
+
+from eventstore.errors import (
+    LogError,
+    StorageBusy,
+    StorageCorrupt,
+    StorageError,
+    StorageFull,
+    StorageReadOnly,
+    StorageUnreachable,
+    StorageUnsuitable,
+)
+
+ERROR = psycopg.Error
+
+_GONE = "the server ended the connection or could not be reached; it is tried again by itself"
+_MEANING: dict[str, tuple[type[StorageError], str]] = {
+    "08": (StorageUnreachable, _GONE),
+    "22": (StorageError, "a value cannot be kept by PostgreSQL"),
+    "23": (StorageError, "a row does not fit the others"),
+    "25006": (
+        StorageReadOnly,
+        (
+            "the server only reads (a standby?); name the primary, e.g. by"
+            " target_session_attrs=read-write"
+        ),
+    ),
+    "28": (StorageUnsuitable, "the server does not let this user in; check user and password"),
+    "3D000": (StorageUnsuitable, "there is no such database; create it first (`createdb`)"),
+    "3F000": (StorageUnsuitable, "there is no such schema"),
+    "40": (StorageBusy, "other transactions were in the way all the time; try again"),
+    "42501": (
+        StorageReadOnly,
+        (
+            "the rights are missing; the user needs CREATE on the database once, then the rights to"
+            " the schema of the log"
+        ),
+    ),
+    "42": (StorageCorrupt, "the log's tables are not as they should be"),
+    "53100": (StorageFull, "the server's disk is full; free some space and go on"),
+    "53200": (StorageError, "the server has no memory left"),
+    "53300": (
+        StorageBusy,
+        "the server has no connection left; raise max_connections or use a pooler",
+    ),
+    "54": (StorageError, "a value is larger than PostgreSQL can hold"),
+    "55P03": (
+        StorageBusy,
+        "another transaction held a lock too long; find it in pg_stat_activity",
+    ),
+    "57014": (StorageBusy, "the server gave up on a statement (statement_timeout?)"),
+    "57P": (StorageUnreachable, _GONE),
+    "58": (
+        StorageError,
+        "the server's disk did not do what it was asked; see the server's log",
+    ),
+    "XX": (StorageCorrupt, "the server found damage; see its log, and restore a backup"),
+}
+
+
+def code_of(error: BaseException) -> str:
+    """Give the five letters of SQLSTATE, or "". *Pure.*"""
+    return getattr(error, "sqlstate", None) or ""
+
+
+def is_lost(error: BaseException) -> bool:
+    """Say whether the connection is of no use any more. *Pure.*"""
+    code = code_of(error)
+    if code:
+        return code.startswith("08") or code in ("57P01", "57P02", "57P03", "57P05", "25P03")
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+def is_about_the_row(error: BaseException) -> bool:
+    """Say whether the values were at fault, and the transaction goes on. *Pure.*"""
+    return code_of(error)[:2] in ("22", "23", "54") or (
+        isinstance(error, psycopg.DataError) and not code_of(error)
+    )
+
+
+def leaves_doubt(error: BaseException) -> bool:
+    """Say whether the server may have committed although no answer came. *Pure.*"""
+    return is_lost(error)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Say whether the transaction may go through if done again: deadlocks, locks. *Pure.*"""
+    return code_of(error) in ("40001", "40P01", "55P03")
+
+
+def translate(error: BaseException, place: str) -> LogError:
+    """Give our error for the driver's: what is wrong, where, and what to do next. *Pure.*"""
+    code = code_of(error)
+    found = next((_MEANING[k] for k in (code, code[:3], code[:2]) if k in _MEANING), None)
+    if found is None:
+        found = (StorageUnreachable, _GONE) if is_lost(error) else (StorageError, "it refused")
+    kind, advice = found
+    told = " ".join(str(error).split())
+    return kind(f"{place}: {advice} ({code + ': ' if code else ''}{told})")

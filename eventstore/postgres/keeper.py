@@ -1,0 +1,221 @@
+"""The connection of a process's workers: their locks, their leases, their ears.
+
+It is their own, so that a long append or a full pool never keeps a lease from being renewed. A
+thread waits on it: for notices from other processes, and for its end, which it hears of at once.
+Then it connects again, takes the locks again, and has the leases renewed.
+"""
+
+import contextlib
+import ctypes
+import logging
+import select
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+
+from eventstore.database import Cursor
+from eventstore.errors import LogError
+from eventstore.postgres import faults
+from eventstore.postgres.database import Postgres
+from eventstore.postgres.session import Session
+
+log = logging.getLogger("playhead.eventstore")
+R = TypeVar("R")
+
+LIMIT = (
+    3.0  # seconds of a call before it is given up: a lease has 10, renewed every third of it
+)
+ROUND = 1.0  # seconds between two looks at calls that take too long
+TRIES = 3
+
+
+class Keeper:
+    """The workers' connection of one log.
+
+    Args:
+        database: gives connections.
+        channel: what is listened to; quoted.
+        hear: called with the text of each notice.
+    """
+
+    def __init__(self, database: Postgres, channel: str, hear: Callable[[str], None]) -> None:
+        self._database, self._channel, self._hear = database, channel, hear
+        self._lock = threading.RLock()
+        self._session: Session | None = None
+        self.generation = 0  # grows with each connection made
+        self.on_back: list[Callable[[], None]] = []  # called once the server is back
+        self._ends: tuple[socket.socket, socket.socket] | None = None  # bell and rope
+        self._thread: threading.Thread | None = None
+        self._stops = False
+
+    def open(self) -> None:
+        """Connect, and keep a thread that listens."""
+        with self._lock:
+            self._ready()
+            if self._thread is None:
+                self._stops = False
+                self._ends = socket.socketpair()
+                self._thread = threading.Thread(
+                    target=self._run, name="playhead-keeper", daemon=True
+                )
+                self._thread.start()
+
+    def do(self, work: Callable[[Cursor], R]) -> R:
+        """Do some work in a transaction of its own; it may be done twice."""
+        return self._patiently(lambda session: _in_transaction(session, work))
+
+    def touch(self, sql: str, values: Sequence[Any]) -> int:
+        """Execute one statement by itself; give how many rows it changed."""
+        return self._patiently(lambda session: session.run(sql, values).rowcount)
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Give the rows of one statement executed by itself."""
+        return self._patiently(lambda session: session.run(sql, values).fetchall())
+
+    def _patiently(self, attempt: Callable[[Session], R]) -> R:
+        database = self._database
+        with self._lock:
+            for left in range(TRIES - 1, -1, -1):
+                session = database.patiently_connect(self._ready)
+                database.count(1)
+                try:
+                    result = attempt(session)
+                except psycopg.Error as error:
+                    if faults.is_lost(error):
+                        self._lose()
+                    if not left or not (faults.is_lost(error) or faults.is_passing(error)):
+                        raise faults.translate(error, database.place) from error
+                except BaseException:
+                    self._lose()
+                    raise
+                else:
+                    database.counters.commits += 1
+                    return result
+        raise AssertionError("the last try returns or raises")
+
+    def _ready(self) -> Session:
+        if self._session is None:
+            self._database.ready()
+            session = self._database.connect()
+            self._database.watchdog.watch(session, LIMIT)
+            try:
+                if self._database.server and not self._database.server.is_pooled:
+                    session.run("SET lock_timeout = '2s'")
+                    session.run(f"LISTEN {self._channel}")
+            except psycopg.Error as error:
+                session.close()
+                raise faults.translate(error, self._database.place) from error
+            session.raw.add_notify_handler(lambda notice: self._hear(notice.payload))
+            self._session = session
+            self.generation += 1
+            self._ring()
+        return self._session
+
+    def _lose(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            self._database.watchdog.forget(session)
+            with contextlib.suppress(Exception):
+                session.close()
+
+    def _run(self) -> None:
+        seen = self.generation
+        pause = 0.0
+        while not self._stops:
+            self._wait(pause or ROUND)
+            self._database.watchdog.look()
+            if not self._lock.acquire(timeout=0.05):
+                continue  # somebody is at work on it, and hears what comes meanwhile
+            try:
+                if self._stops:
+                    return
+                self._listen()
+                if self._session is None:
+                    self._ready()
+                is_back, seen, pause = self.generation != seen, self.generation, 0.0
+            except LogError:
+                pause = min(1.0, pause * 2 or 0.05)
+                continue
+            finally:
+                self._lock.release()
+            if is_back:
+                self._come_back()
+
+    def _come_back(self) -> None:
+        for call in list(self.on_back):
+            try:
+                call()
+            except LogError as error:
+                log.warning(
+                    "after a lost connection: %s", error, extra={"action": "keeper_failed"}
+                )
+
+    def _wait(self, seconds: float) -> None:
+        assert self._ends is not None  # noqa: S101 - for the type checker
+        bell = self._ends[0]
+        poll = select.poll()
+        poll.register(bell, select.POLLIN)
+        session = self._session
+        if session is not None:
+            with contextlib.suppress(psycopg.Error, ValueError):
+                poll.register(session.raw.fileno(), select.POLLIN)
+        poll.poll(seconds * 1000)
+        with contextlib.suppress(BlockingIOError):
+            bell.recv(64, socket.MSG_DONTWAIT)
+
+    def _listen(self) -> None:
+        """Take in what the server has sent; its end, too."""
+        session = self._session
+        if session is None:
+            return
+        try:
+            raw = session.raw.pgconn
+            raw.consume_input()
+            while notice := raw.notifies():
+                self._hear(notice.extra.decode())
+        except psycopg.Error:
+            self._lose()
+
+    def _ring(self) -> None:
+        if self._ends is not None:
+            with contextlib.suppress(OSError):  # it rings already
+                self._ends[1].send(b"!", socket.MSG_DONTWAIT)
+
+    def close(self) -> None:
+        """Stop the thread and let go of the connection, and so of all locks."""
+        self._stops = True
+        self._ring()
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+        with self._lock:
+            self._lose()
+            ends, self._ends = self._ends, None
+            for end in ends or ():
+                end.close()
+
+    def forked(self) -> None:
+        """Leave it to the parent."""
+        for kept in (self._session, self._ends):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))  # never to be closed from here
+        self._session = self._ends = None
+
+
+def _in_transaction(session: Session, work: Callable[[Cursor], R]) -> R:
+    session.wants_transaction = True
+    try:
+        result = work(session.cursor())
+        if session.in_transaction:
+            session.run("COMMIT")
+    except BaseException:
+        with contextlib.suppress(psycopg.Error):
+            if session.in_transaction:
+                session.wants_transaction = False
+                session.run("ROLLBACK")
+        raise
+    finally:
+        session.wants_transaction = False
+    return result

@@ -1,0 +1,120 @@
+"""Session advisory locks by which the deaths of workers are known.
+
+The server opens a lock when its session ends, however it ends. Sessions also end when the server
+restarts or a network is cut, while the worker lives; it comes back and takes its lock again. So a
+free lock is a death only if it stays free, and the lease unrenewed, for a second in which the
+server could be reached all the time. Behind a pooler there are no locks, and the lease decides.
+"""
+
+import hashlib
+
+from eventstore import clock
+from eventstore.errors import LogError
+from eventstore.postgres.database import Postgres
+from eventstore.postgres.keeper import Keeper
+from eventstore.postgres.lookout import Lookout
+from eventstore.store import WorkerRow
+
+DEAD_AFTER = 1.0  # seconds of a free lock
+_PATIENCE = 2.0  # seconds to wait for a lock that our own last session may still hold
+_TAKE = "SELECT pg_try_advisory_lock(%s)"
+_DROP = "SELECT pg_advisory_unlock(%s)"
+
+
+def key_of(worker: str) -> int:
+    """Give the number of a worker's lock. *Pure.*"""
+    digest = hashlib.sha256(worker.encode(errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+class SessionLocks:
+    """The locks of workers: those held here, and a look at those of others."""
+
+    def __init__(self, database: Postgres, keeper: Keeper, lookout: Lookout) -> None:
+        self._database, self._keeper, self._lookout = database, keeper, lookout
+        self._held: set[str] = set()  # held here, or to be taken again
+        self._free: dict[str, tuple[float, int, int]] = {}  # seen free: when, lease, connection
+
+    def take(self, worker: str) -> bool:
+        """Hold a worker's lock until `drop`, `close` or the end of the session.
+
+        Raises:
+            LogError: another process lives under this id.
+        """
+        self._keeper.open()
+        if self._is_pooled():
+            return False
+        until = clock.real_seconds() + _PATIENCE
+        while not self._try(worker):
+            if clock.real_seconds() > until:
+                raise LogError(
+                    f"worker {worker!r} is at work in another process; each needs an id of its own"
+                )
+            clock.real_sleep(0.05)
+        self._held.add(worker)
+        return True
+
+    def take_again(self) -> None:
+        """Take all locks again that the last session held; called when the server is back.
+
+        One that the server still thinks held, by a session of ours that it has not given up, is
+        as good as held.
+        """
+        for worker in list(self._held):
+            self._try(worker)
+
+    def _try(self, worker: str) -> bool:
+        if worker in self._held and key_of(worker) in self._own():
+            return True  # a lock taken twice would have to be dropped twice
+        return bool(self._keeper.rows(_TAKE, (key_of(worker),))[0][0])
+
+    def _own(self) -> set[int]:
+        sql = self._database.sql.HELD_LOCKS + " AND pid = pg_backend_pid()"
+        return {key for (key,) in self._keeper.rows(sql)}
+
+    def drop(self, worker: str) -> None:
+        """Let go of a worker's lock."""
+        if worker in self._held:
+            self._held.discard(worker)
+            self._keeper.rows(_DROP, (key_of(worker),))
+
+    def is_free(self, worker: WorkerRow) -> bool | None:
+        """Say whether a worker is known to be gone; None if only its lease can tell."""
+        if not worker.locked or self._is_pooled():
+            return None
+        if worker.id in self._held:
+            return False
+        held = {key for (key,) in self._database.query(self._database.sql.HELD_LOCKS)}
+        if key_of(worker.id) in held:
+            self._free.pop(worker.id, None)
+            return False
+        now, generation = clock.real_seconds(), self._keeper.generation
+        first = self._free.setdefault(worker.id, (now, worker.until, generation))
+        if first[1:] != (worker.until, generation):
+            first = self._free[worker.id] = (now, worker.until, generation)
+        return now - first[0] >= DEAD_AFTER
+
+    def any_free(self) -> bool:
+        """Say whether some worker may be gone, by the last look of the lookout."""
+        held = self._lookout.locks
+        return any(
+            key_of(worker) not in held
+            for worker in self._lookout.locked
+            if worker not in self._held
+        )
+
+    def clear(self, worker: str) -> None:
+        """Forget a worker that is gone."""
+        self._free.pop(worker, None)
+
+    def close(self) -> None:
+        """Forget the locks; they end with the keeper's session."""
+        self._held.clear()
+        self._free.clear()
+
+    def forked(self) -> None:
+        """Forget them; the parent holds them."""
+        self._held.clear()
+
+    def _is_pooled(self) -> bool:
+        return self._database.server is not None and self._database.server.is_pooled

@@ -1,0 +1,161 @@
+"""New connections: to a log that is there, or to a database that becomes one."""
+
+from typing import Any
+
+import msgspec
+import psycopg
+import sqlalchemy as sa
+
+from eventstore import clock, schema
+from eventstore.errors import (
+    SchemaMismatch,
+    StorageReadOnly,
+    StorageUnreachable,
+    StorageUnsuitable,
+)
+from eventstore.postgres import faults
+from eventstore.postgres.address import Address
+from eventstore.postgres.guards import GUARDS
+from eventstore.postgres.session import Session
+
+_FOUNDING = 5787091183  # of the advisory lock under which a log is founded
+OLDEST = 150000  # server_version_num
+
+
+class Server(msgspec.Struct, frozen=True):
+    """What was found out about a server at the start."""
+
+    version: int
+    is_pooled: (
+        bool  # a pooler stands between: no session of ours lasts longer than a transaction
+    )
+
+
+def connect(engine: sa.Engine, address: Address, *, is_pooled: bool = False) -> Session:
+    """Give a new connection.
+
+    Raises:
+        StorageUnreachable: nobody answers; which host, which port, how long it waited.
+        StorageUnsuitable: wrong user, password or database.
+    """
+    begun = clock.real_seconds()
+    try:
+        return Session(engine, is_pooled=is_pooled)
+    except psycopg.Error as error:
+        waited = clock.real_seconds() - begun
+        told = " ".join(str(error).split())
+        if "password" in told or "authentication" in told or "pg_hba" in told:
+            raise StorageUnsuitable(
+                f"{address.place}: the server does not let this user in; check user and password"
+                f" ({told})"
+            ) from None
+        if "does not exist" in told:
+            raise StorageUnsuitable(
+                f"{address.place}: there is no such database, or no such user; create it first"
+                f" ({told})"
+            ) from None
+        if faults.code_of(error):
+            raise faults.translate(error, address.place) from None
+        raise StorageUnreachable(
+            f"{address.place}: no answer from {address.server} after {waited:.1f} s; is the server"
+            f" running, and is that its address? ({told})"
+        ) from None
+
+
+def look_at(session: Session, address: Address) -> Server:
+    """Find out what kind of server answers.
+
+    Raises:
+        StorageUnsuitable: it is too old, or keeps text in another encoding than UTF-8.
+        StorageReadOnly: it is a standby.
+    """
+    version, encoding, standby, pid = session.run(
+        "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),"
+        " pg_is_in_recovery(), pg_backend_pid()"
+    ).fetchone()
+    if version < OLDEST:
+        raise StorageUnsuitable(
+            f"{address.place}: the server is PostgreSQL {version // 10000}; 15 or newer is needed"
+        )
+    if encoding != "UTF8":
+        raise StorageUnsuitable(
+            f"{address.place}: the database keeps text in {encoding}; create it with encoding UTF8"
+        )
+    if standby:
+        raise StorageReadOnly(
+            f"{address.place}: this server is a standby and only reads; name the primary, e.g. by"
+            " target_session_attrs=read-write"
+        )
+    # A pooler makes up the process id that it tells its clients.
+    return Server(version, is_pooled=session.raw.info.backend_pid != pid)
+
+
+def recognise(session: Session, address: Address) -> bool:
+    """Say whether the schema holds a log of ours; False if it is empty or not there.
+
+    Raises:
+        SchemaMismatch: it is another program's, or of another version than this Playhead's.
+    """
+    rows = session.run(
+        "SELECT tablename FROM pg_tables WHERE schemaname = %s", (address.schema,)
+    ).fetchall()
+    names = {name for (name,) in rows}
+    if not names:
+        return False
+    stamp: dict[str, Any] = {}
+    if "log_meta" in names:
+        quoted = '"' + address.schema.replace('"', '""').replace("%", "%%") + '"'
+        stamp = dict(session.run(f"SELECT key, value FROM {quoted}.log_meta").fetchall())  # noqa: S608
+    if stamp.get("format") != schema.FORMAT:
+        tables = ", ".join(sorted(names)[:5])
+        raise SchemaMismatch(
+            f"{address.place}: schema {address.schema} belongs to another program (it has the"
+            f" tables {tables}); name another one with ?schema=NAME in the url"
+        )
+    found = int(stamp["schema"])
+    if found != schema.VERSION:
+        advice = "update Playhead" if found > schema.VERSION else "run `playhead migrate`"
+        raise SchemaMismatch(
+            f"{address.place} has schema {found}, this Playhead knows {schema.VERSION}: {advice}"
+        )
+    return True
+
+
+def found(session: Session, address: Address) -> None:
+    """Create schema, tables, guards and stamp, unless somebody else was faster."""
+    quoted = '"' + address.schema.replace('"', '""') + '".'
+    held = session.held.execution_options(schema_translate_map={None: address.schema})
+    raw = session.raw
+    session.run("BEGIN")
+    try:
+        session.run("SELECT pg_advisory_xact_lock(%s)", (_FOUNDING,))
+        if not recognise(session, address):
+            session.run(f"CREATE SCHEMA IF NOT EXISTS {quoted[:-1]}".replace("%", "%%"))
+            schema.tables.create_all(held)
+            for guard in GUARDS:
+                raw.execute(guard.replace("@", quoted).encode())
+            stamp = {
+                "format": schema.FORMAT,
+                "schema": str(schema.VERSION),
+                "store": clock.new_id(),
+            }
+            session.cursor().executemany(
+                f"INSERT INTO {quoted}log_meta VALUES (%s, %s)",  # noqa: S608 - quoted above
+                list(stamp.items()),
+            )
+        session.run("COMMIT")
+    except BaseException:
+        if session.in_transaction:
+            raw.execute("ROLLBACK")
+        raise
+
+
+def tune_writer(session: Session) -> None:
+    """Set what the connection that writes needs; behind a pooler nothing can be set.
+
+    Rows of a batch come in the order of their streams' ids, and are to be locked in that order:
+    a plan that gathers them in another one could meet another writer's in a deadlock.
+    """
+    session.run("SET lock_timeout = '10s'")
+    session.run("SET enable_hashjoin = off")
+    session.run("SET enable_mergejoin = off")

@@ -1,0 +1,129 @@
+"""One connection to PostgreSQL."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from eventstore import clock
+from eventstore.postgres.address import Address
+
+
+def engine_of(address: Address) -> sa.Engine:
+    """Give SQLAlchemy's engine for an address. Opens nothing."""
+    return sa.create_engine(
+        address.url,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",  # our own BEGIN
+        connect_args=dict(address.options),
+    )
+
+
+class Session:
+    """SQLAlchemy's connection, and the driver's own below it for the hot path.
+
+    It begins its transaction with the first statement of `cursor()`; `raw` commits each statement
+    by itself. `since` tells the watchdog when the call in progress began.
+    """
+
+    __slots__ = ("__weakref__", "held", "raw", "since", "wants_transaction", "wrote")
+
+    def __init__(self, engine: sa.Engine, *, is_pooled: bool = False) -> None:
+        try:
+            self.held = engine.connect()
+        except DBAPIError as error:
+            if isinstance(error.orig, psycopg.Error):
+                raise error.orig from None
+            raise
+        raw = self.held.connection.driver_connection
+        assert isinstance(raw, psycopg.Connection)  # noqa: S101 - for the type checker
+        self.raw: psycopg.Connection[tuple[Any, ...]] = raw
+        raw.prepare_threshold = None if is_pooled else 2
+        self.since = 0.0
+        self.wants_transaction = False
+        self.wrote = False
+
+    @property
+    def in_transaction(self) -> bool:
+        """Tell whether a transaction is open on it."""
+        return self.raw.info.transaction_status in (
+            psycopg.pq.TransactionStatus.ACTIVE,
+            psycopg.pq.TransactionStatus.INTRANS,
+            psycopg.pq.TransactionStatus.INERROR,
+        )
+
+    def cursor(self) -> "Counted":
+        """Give a new cursor that counts."""
+        return Counted(self)
+
+    def run(self, sql: str, values: Sequence[Any] = ()) -> "Counted":
+        """Execute one statement by itself."""
+        return Counted(self).execute(sql, values)
+
+    def close(self) -> None:
+        """Close the connection, or what is left of it."""
+        try:
+            self.held.invalidate()
+        finally:
+            self.held.close()
+
+
+class Counted:
+    """A cursor that counts its statements, and begins the transaction that its session wants."""
+
+    __slots__ = ("_cursor", "_session", "number")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._cursor: Any = session.raw.cursor(binary=True)
+        self.number = 0
+
+    @property
+    def rowcount(self) -> int:
+        """Give how many rows the last statement changed."""
+        return int(self._cursor.rowcount)
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> "Counted":
+        """Execute one statement."""
+        self._begin()
+        self.number += 1
+        self._session.since = clock.real_seconds()
+        try:
+            self._cursor.execute(sql, parameters or None)
+        finally:
+            self._session.since = 0.0
+        return self
+
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]]) -> "Counted":
+        """Execute one statement with many sets of values; it counts as one."""
+        self._begin()
+        self.number += 1
+        self._session.since = clock.real_seconds()
+        try:
+            self._cursor.executemany(sql, parameters)
+        finally:
+            self._session.since = 0.0
+        return self
+
+    def fetchone(self) -> Any:
+        """Give the next row, or None."""
+        return self._cursor.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        """Give all rows that are left."""
+        rows: list[Any] = self._cursor.fetchall()
+        return rows
+
+    def _begin(self) -> None:
+        session = self._session
+        if session.wants_transaction:
+            session.wants_transaction = False
+            self.number += 1
+            session.since = clock.real_seconds()
+            try:
+                self._cursor.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            finally:
+                session.since = 0.0

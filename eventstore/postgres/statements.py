@@ -1,0 +1,207 @@
+# ruff: noqa: S608 - the pieces put together here are all written here
+"""The SQL of the log in PostgreSQL's dialect; nothing here is built from input.
+
+The names, and the values of each, are those of `eventstore.sqlite.statements`. `@` stands for the
+schema in which the log's tables lie, so that nobody's search path matters. Arrays come as JSON
+text, as on SQLite.
+"""
+
+import re
+from typing import Any
+
+_EVENT = (
+    "SELECT position, stream, version, type, type_version, epoch, subject, source, dest, data,"
+    " at, cause, append_id, hash FROM @event"
+)
+_HEAD = (
+    "SELECT id, kind, version, epoch, hash, status, due, waits_on, owner, needs, label, name, key,"
+    " tags, priority, created, updated FROM @stream"
+)
+_TEXTS = "ANY(ARRAY(SELECT json_array_elements_text(%s::json)))"
+_NEEDS_MET = (
+    f"(needs IS NULL OR needs = {_TEXTS}"
+    f" OR (name = {_TEXTS} AND needs <> ALL(ARRAY(SELECT json_array_elements_text(%s::json)))))"
+    " AND id <> ALL(ARRAY(SELECT json_array_elements_text(%s::json)))"
+)
+_READY = (
+    _HEAD + " WHERE kind = %s AND priority = %s AND owner IS NULL AND"
+    " due IS NOT NULL AND due <= %s AND " + _NEEDS_MET + " ORDER BY due, number LIMIT %s"
+)
+_LOST = (
+    _HEAD + f" WHERE owner = {_TEXTS} AND kind = %s AND "
+    + _NEEDS_MET + " ORDER BY priority DESC, due IS NULL, due, number LIMIT %s"
+)  # fmt: skip
+_ASLEEP = (
+    "SELECT wait.stream FROM @wait AS wait JOIN @stream AS stream ON stream.id = wait.stream"
+    " WHERE wait.name = %s AND (stream.due IS NULL OR stream.due > %s)"
+    " ORDER BY wait.number LIMIT %s"
+)
+_READ = _EVENT + " WHERE stream = %s AND version > %s AND version <= %s ORDER BY version"
+
+_TEXTS_OF: dict[str, str] = {
+    "EVENT": _EVENT,
+    "HEAD": _HEAD,
+    # Appending, one by one; many at once: `bulk.py`.
+    "KEEP_KEY": (
+        "INSERT INTO @inbox(source, key, stream) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+    ),
+    "FIND_KEY": "SELECT stream FROM @inbox WHERE source = %s AND key = %s",
+    # Who looks in order to write keeps others from writing until it has.
+    "STANDING": (
+        "SELECT version, epoch, hash, owner FROM @stream WHERE id = %s FOR NO KEY UPDATE"
+    ),
+    "BEAR": (
+        "INSERT INTO @stream(id, kind, version, epoch, hash, status, due, waits_on, owner, needs,"
+        " label, name, key, tags, priority, created, updated)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " ON CONFLICT DO NOTHING"
+    ),
+    "ADVANCE": (
+        "UPDATE @stream SET version = %s, hash = %s, updated = %s"
+        " WHERE id = %s AND version = %s AND epoch = %s AND hash = %s"
+    ),
+    "HOLD": (
+        "UPDATE @stream SET status = %s, due = %s, waits_on = %s, owner = %s, needs = %s,"
+        " label = %s, epoch = %s WHERE id = %s"
+    ),
+    "RECORD": (
+        "INSERT INTO @event(stream, version, type, type_version, epoch, subject, source, dest,"
+        " data, at, cause, append_id, hash)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    ),
+    "WRITTEN_BY": "SELECT append_id FROM @event WHERE stream = %s AND version = %s",
+    "TIP_AT": "SELECT version, epoch, hash FROM @event WHERE stream = %s AND version = %s",
+    # Reading.
+    "HEAD_OF": _HEAD + " WHERE id = %s",
+    "READ": _READ,
+    "READ_ALL": _EVENT + " WHERE position > %s AND position <= %s ORDER BY position LIMIT %s",
+    "READ_TYPES": (
+        _EVENT + f" WHERE position > %s AND position <= %s AND type = {_TEXTS}"
+        " AND (SELECT name FROM @stream AS stream WHERE stream.id = event.stream) = %s"
+        " ORDER BY position LIMIT %s"
+    ),
+    "LAST": "SELECT position FROM @event WHERE position <= %s ORDER BY position DESC LIMIT 1",
+    "LAST_BEFORE": (
+        "SELECT position FROM @event WHERE at < %s AND position <= %s"
+        " ORDER BY position DESC LIMIT 1"
+    ),
+    "FIND_KEYS": f"SELECT key, stream FROM @inbox WHERE source = %s AND key = {_TEXTS}",
+    "STATUSES": f"SELECT id, status FROM @stream WHERE id = {_TEXTS}",
+    "READ_VERSIONS": (
+        _EVENT + " WHERE stream = %s AND version ="
+        " ANY(ARRAY(SELECT json_array_elements_text(%s::json)::bigint)) ORDER BY version"
+    ),
+    "OF_KIND": " WHERE kind = %s",
+    "BY_NAME": "name = %s",
+    "BY_STATUS": f"status = {_TEXTS}",
+    "BY_KEY": "key = %s",
+    "BY_TAG": "tags::json ->> %s::text = %s",
+    "BY_CREATED": "created >= %s",
+    "NEWEST_FIRST": " ORDER BY number DESC LIMIT %s",
+    # Claiming.
+    "TOP_PRIORITY": (
+        "SELECT max(priority) FROM @stream"
+        " WHERE kind = %s AND priority < %s AND owner IS NULL AND due IS NOT NULL"
+    ),
+    "READY": _READY,
+    "OWNERS": "SELECT DISTINCT owner FROM @stream WHERE owner IS NOT NULL",
+    "LOST": _LOST,
+    # Materialized, so that no plan locks more rows than are given.
+    "READY_TO_TAKE": f"WITH mine AS MATERIALIZED ({_READY} FOR UPDATE SKIP LOCKED) TABLE mine",
+    "LOST_TO_TAKE": f"WITH mine AS MATERIALIZED ({_LOST} FOR UPDATE SKIP LOCKED) TABLE mine",
+    "TAKE": f"UPDATE @stream SET owner = %s, epoch = epoch + 1 WHERE id = {_TEXTS}",
+    "RELEASE": (
+        "UPDATE @stream SET owner = NULL, epoch = epoch + 1, due = %s"
+        " WHERE id = %s AND version = %s AND epoch = %s AND hash = %s AND owner IS NOT NULL"
+    ),
+    "DISOWN": "UPDATE @stream SET owner = NULL, epoch = epoch + 1, due = %s WHERE owner = %s",
+    "WAITING": "SELECT stream FROM @wait WHERE name = %s ORDER BY number LIMIT %s",
+    "ASLEEP": _ASLEEP,
+    "ASLEEP_TO_WAKE": _ASLEEP + " FOR UPDATE OF stream SKIP LOCKED",
+    "WAKE": f"UPDATE @stream SET due = %s WHERE id = {_TEXTS}",
+    "NEXT_DUE": (
+        "SELECT min(due) FROM @stream"
+        " WHERE kind = %s AND priority = %s AND owner IS NULL AND due IS NOT NULL AND due > %s"
+    ),
+    "OWNED": "SELECT id, version, due FROM @stream WHERE owner = %s",
+    # Workers.
+    "WORKERS": (
+        "SELECT id, name, host, pid, since, until, offers, dead, locked FROM @worker ORDER BY id"
+    ),
+    "ENTER": (
+        "INSERT INTO @worker(id, name, host, pid, since, until, offers, dead, locked)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, host = EXCLUDED.host,"
+        " pid = EXCLUDED.pid, since = EXCLUDED.since, until = EXCLUDED.until,"
+        " offers = EXCLUDED.offers, dead = EXCLUDED.dead, locked = EXCLUDED.locked"
+    ),
+    "WORKER": "SELECT dead, offers FROM @worker WHERE id = %s FOR NO KEY UPDATE",
+    "RENEW_LIVING": (
+        "UPDATE @worker SET until = %s, offers = coalesce(%s::text, offers)"
+        " WHERE id = %s AND dead = 0"
+    ),
+    "RENEW": "UPDATE @worker SET until = %s, offers = %s, dead = 0 WHERE id = %s",
+    "LEAVE": "DELETE FROM @worker WHERE id = %s",
+    "BURY": "UPDATE @worker SET dead = 1 WHERE id = %s AND dead = 0",
+    "FORGET": (
+        "DELETE FROM @worker AS worker WHERE dead = 1"
+        " AND NOT EXISTS (SELECT 1 FROM @stream AS stream WHERE stream.owner = worker.id)"
+    ),
+    "HELD_LOCKS": (
+        "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks"
+        " WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND database ="
+        " (SELECT oid FROM pg_database WHERE datname = current_database())"
+    ),
+    # One question for all that a worker at rest wants to know.
+    "LOOK": (
+        "SELECT (SELECT last_value FROM @change),"
+        " ARRAY(SELECT id FROM @worker WHERE dead = 0 AND locked = 1),"
+        " ARRAY(SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks"
+        " WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND database ="
+        " (SELECT oid FROM pg_database WHERE datname = current_database()))"
+    ),
+    # Blobs and snapshots.
+    "PUT_BLOB": "INSERT INTO @blob(sha256, content) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+    "HAS_BLOB": "SELECT 1 FROM @blob WHERE sha256 = %s",
+    "BLOB": "SELECT content FROM @blob WHERE sha256 = %s",
+    "BLOBS_AFTER": (
+        "SELECT sha256, content FROM @blob WHERE sha256 > %s ORDER BY sha256 LIMIT 1"
+    ),
+    "PUT_SNAPSHOT": (
+        "INSERT INTO @snapshot(stream, kind, version, content) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT (stream, kind, version) DO UPDATE SET content = EXCLUDED.content"
+    ),
+    "SNAPSHOT": (
+        "SELECT version, content FROM @snapshot WHERE stream = %s AND kind = %s AND version <= %s"
+        " ORDER BY version DESC LIMIT 1"
+    ),
+    "DROP_SNAPSHOTS": "DELETE FROM @snapshot",
+    # Verifying. The server has its own checks of its files (amcheck, checksums).
+    "DATABASE_CHECK": "SELECT 'ok'",
+    "STREAMS_AFTER": (
+        "SELECT number, id FROM @stream WHERE number > %s ORDER BY number LIMIT 1000"
+    ),
+    "STANDING_AND_PURGED": "SELECT version, hash, purged FROM @stream WHERE id = %s",
+    "ORPHANS": (
+        "SELECT DISTINCT stream FROM @event AS event WHERE NOT EXISTS"
+        " (SELECT 1 FROM @stream AS stream WHERE stream.id = event.stream)"
+    ),
+    # Following the whole log.
+    "TOP": "SELECT max(position) FROM @event",
+    "COUNT_BETWEEN": "SELECT count(*) FROM @event WHERE position > %s AND position <= %s",
+}
+
+
+class Statements:
+    """The statements for a log in one schema, as attributes."""
+
+    MOST = 2**63 - 1  # no limit
+
+    def __init__(self, schema: str) -> None:
+        quoted = '"' + schema.replace('"', '""').replace("%", "%%") + '".'
+        for name, text in _TEXTS_OF.items():
+            setattr(self, name, re.sub("@", lambda _: quoted, text))
+        self.schema = quoted
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"PostgreSQL has no statement {name}; write it beside the others")
