@@ -1,12 +1,14 @@
 """Servers for any test that asks: `postgres`, and a fresh database by `postgres_url`."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 
 from tests.servers.binaries import Missing
+
+NEEDS = "needs PostgreSQL"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -14,6 +16,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "postgres" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.postgres)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell once, not for every test, how many were skipped for want of a server."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+        if reason.startswith(NEEDS):
+            report.longrepr = (__file__, None, reason)
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +45,7 @@ def _server() -> Any:
     try:
         import psycopg  # noqa: F401, PLC0415 - a bare clone may be without
     except ImportError:
-        raise Missing("psycopg is not installed: pip install 'playhead[postgres]'") from None
+        raise Missing("psycopg is not installed, pip install 'playhead[postgres]'") from None
     from tests.servers.given import Given  # noqa: PLC0415
     from tests.servers.postgres import Postgres  # noqa: PLC0415
 
@@ -44,7 +57,7 @@ def _server() -> Any:
 def postgres(_postgres: Any) -> Any:
     """A PostgreSQL server; the test is skipped when there is none."""
     if isinstance(_postgres, str):
-        pytest.skip(f"needs PostgreSQL: {_postgres}")
+        pytest.skip(f"{NEEDS}: {_postgres}")
     return _postgres
 
 
@@ -52,7 +65,7 @@ def postgres(_postgres: Any) -> Any:
 def own_postgres(postgres: Any) -> Any:
     """A PostgreSQL server that the test may stop and hurt; it runs again afterwards."""
     if not postgres.own:
-        pytest.skip("needs a server to stop, and PLAYHEAD_TEST_POSTGRES_URL is not for that")
+        pytest.skip(f"{NEEDS} of its own to stop: PLAYHEAD_TEST_POSTGRES_URL is not for that")
     yield postgres
     if not postgres.running:
         postgres.start()
@@ -70,3 +83,49 @@ def postgres_database(postgres: Any) -> Iterator[str]:
 def postgres_url(postgres: Any, postgres_database: str) -> str:
     """The url of an empty database, over TCP."""
     return postgres.url(postgres_database)
+
+
+@pytest.fixture
+def postgres_proxy(own_postgres: Any) -> Iterator[Any]:
+    """A wire to the server that can be cut, muted, slowed, and made to lie."""
+    from tests.servers.proxy import Proxy  # noqa: PLC0415
+
+    with Proxy(("127.0.0.1", own_postgres.port)) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def _bouncer(_postgres: Any) -> Iterator[Any]:
+    if isinstance(_postgres, str) or not _postgres.own:
+        yield "a server of its own"
+        return
+    from tests.servers.bouncer import Bouncer  # noqa: PLC0415
+
+    try:
+        bouncer = Bouncer(_postgres)
+    except Missing as missing:
+        yield str(missing)
+        return
+    with bouncer:
+        yield bouncer
+
+
+@pytest.fixture
+def bouncer_url(own_postgres: Any, postgres_url: str, _bouncer: Any) -> str:
+    """The url of an empty database that leads through PgBouncer in transaction mode."""
+    if isinstance(_bouncer, str):
+        pytest.skip(f"needs PgBouncer: {_bouncer}")
+    return _bouncer.url(postgres_url)
+
+
+@pytest.fixture
+def far_postgres(own_postgres: Any) -> Iterator[Any]:
+    """The server on a far host: `.url(...)`, `.unplug()`, `.plug()`."""
+    from tests.servers.apart import Far  # noqa: PLC0415
+
+    try:
+        far = Far(f"{own_postgres.folder}/.s.PGSQL.{own_postgres.port}")
+    except Missing as missing:
+        pytest.skip(f"needs a network of its own: {missing}")
+    with far:
+        yield far

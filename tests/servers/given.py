@@ -25,7 +25,8 @@ class Given:
         try:
             number = self.execute("SELECT current_setting('server_version_num')::int")[0][0]
         except psycopg.OperationalError as error:
-            raise Missing(f"PLAYHEAD_TEST_POSTGRES_URL does not answer: {error}") from None
+            why = str(error).splitlines()[0]
+            raise AssertionError(f"PLAYHEAD_TEST_POSTGRES_URL does not answer: {why}") from None
         self.version = number // 10_000
         if self.version < OLDEST:
             raise Missing(

@@ -45,7 +45,7 @@ class Postgres(Given):
         self._server: subprocess.Popen[bytes] | None = None
         self._frozen: set[int] = set()
         self._password = secrets.token_hex(8)
-        self.port = _free_port()
+        self.port = free_port()
         self._guard = Guard(self.folder, self._pid_file)
         try:
             self._init()
@@ -209,6 +209,7 @@ class Postgres(Given):
             self._server = None
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a port of 127.0.0.1 that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as made:
         return int(made.getsockname()[1])

@@ -1,8 +1,6 @@
 """The server of the tests: found, made, hurt, and gone at the end whatever ends its owner."""
 
 import contextlib
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +21,7 @@ frozen = server.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = '
 server.freeze(frozen[0][0])
 print(server.pid, server.folder, flush=True)
 sys.stdin.read()
-raise KeyboardInterrupt
+sys.exit()  # without a word to the server, as when pytest is interrupted
 """
 
 
@@ -104,20 +102,17 @@ def test_a_frozen_backend_is_mute_and_comes_back(own_postgres, postgres_url):
 @pytest.mark.parametrize("end", ["killed", "interrupted"])
 def test_a_server_does_not_outlive_its_owner(postgres, end):
     """Killed or interrupted, the owner leaves no server, not even a frozen one, and no folder."""
-    owner = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", OWNER],
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": "."},
+        cwd=Path(__file__).parents[2],  # from where the tests are imported
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         text=True,
-    )
-    assert owner.stdout
-    pid, folder = owner.stdout.readline().split()
-    assert Path(folder).exists()
-    if end == "killed":
-        owner.send_signal(signal.SIGKILL)
-    owner.communicate()
+    ) as owner:
+        assert owner.stdout
+        pid, folder = owner.stdout.readline().split()
+        assert Path(folder).exists()
+        if end == "killed":
+            owner.kill()
     wait_for(lambda: not Path(folder).exists(), "the end of its folder")
     wait_for(lambda: not Path(f"/proc/{pid}").exists(), "the end of the server")
