@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -49,8 +50,10 @@ class Postgres:
         self._counting = threading.Lock()
         self._pid = os.getpid()
         self._writer: Session | None = None
-        self._readers = Readers(self._new_reader, self._drop)
+        self._readers = Readers(self._new_reader, self.drop)
         self._engine = engine_of(address)
+        self._everything: list[Session] = []
+        self._finalizer = weakref.finalize(self, _close_all, self._everything)
 
     # -- opening and closing
 
@@ -90,10 +93,10 @@ class Postgres:
                 opening.found(session, self.address)
             self.server = server
         except psycopg.Error as error:
-            self._drop(session)
+            self.drop(session)
             raise faults.translate(error, self.place) from error
         except BaseException:
-            self._drop(session)
+            self.drop(session)
             raise
         return session
 
@@ -102,6 +105,7 @@ class Postgres:
         pooled = self.server is not None and self.server.is_pooled
         session = opening.connect(self._engine, self.address, is_pooled=pooled)
         self.watchdog.watch(session)
+        self._everything.append(session)
         return session
 
     def patiently_connect(self, attempt: Callable[[], T]) -> T:
@@ -115,8 +119,12 @@ class Postgres:
                     raise
                 clock.real_sleep(0.05 + 0.1 * clock.chance())
 
-    def _drop(self, session: Session) -> None:
+    def drop(self, session: Session) -> None:
+        """Close a connection, or what is left of it."""
         self.watchdog.forget(session)
+        with self._lock:
+            if session in self._everything:
+                self._everything.remove(session)
         with contextlib.suppress(Exception):  # it may be half dead
             session.close()
 
@@ -126,19 +134,20 @@ class Postgres:
             self._readers.close()
             writer, self._writer = self._writer, None
             if writer is not None:
-                self._drop(writer)
+                self.drop(writer)
 
     def reopen(self) -> None:
         """Drop the writer's connection, which failed half-way, and make a new one."""
         with self._lock:
             writer, self._writer = self._writer, None
             if writer is not None:
-                self._drop(writer)
+                self.drop(writer)
             self._open()
 
     def forked(self) -> None:
         """Leave the parent's connections alone for ever; called in a forked child."""
-        for kept in (self._writer, self._readers, self._engine, self.watchdog):
+        self._finalizer.detach()
+        for kept in (self._everything, self._engine):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))  # never to be closed from here
 
     def check_footing(self) -> None:
@@ -254,3 +263,9 @@ class Postgres:
     def changed(self) -> int:
         """Tell nothing: see `lookout.py`."""
         raise StorageError("the lookout tells what changed")
+
+
+def _close_all(sessions: list[Session]) -> None:
+    for session in sessions:
+        with contextlib.suppress(Exception):
+            session.close()

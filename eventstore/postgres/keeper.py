@@ -106,7 +106,7 @@ class Keeper:
                     session.run("SET lock_timeout = '2s'")
                     session.run(f"LISTEN {self._channel}")
             except psycopg.Error as error:
-                session.close()
+                self._database.drop(session)
                 raise faults.translate(error, self._database.place) from error
             session.raw.add_notify_handler(lambda notice: self._hear(notice.payload))
             self._session = session
@@ -117,9 +117,7 @@ class Keeper:
     def _lose(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            self._database.watchdog.forget(session)
-            with contextlib.suppress(Exception):
-                session.close()
+            self._database.drop(session)
 
     def _run(self) -> None:
         seen = self.generation

@@ -18,9 +18,12 @@ def url_of(kind, folder):
     }[kind]
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*KINDS, pytest.param("postgres", marks=pytest.mark.postgres)])
 def log(request, tmp_path):
-    made = open_log(url_of(request.param, tmp_path))
+    if request.param == "postgres":
+        made = open_log(request.getfixturevalue("postgres_url"))
+    else:
+        made = open_log(url_of(request.param, tmp_path))
     yield made
     made.close()
 

@@ -4,4 +4,4 @@ from eventstore.testing import LogContract
 
 
 class TestLog(LogContract):
-    """The contract over memory, SQLite in memory and a SQLite file (the fixture `log`)."""
+    """The contract over memory, SQLite in memory, a SQLite file and PostgreSQL (fixture `log`)."""
