@@ -1,10 +1,17 @@
-"""Large values, kept once under the SHA-256 of their bytes."""
+"""Large values, kept once under the SHA-256 of their bytes.
+
+Each remembers when it was last put, because retention deletes what nothing refers to any more:
+what was put a moment ago is about to be named by an append.
+"""
 
 import hashlib
 
+from eventstore import clock
 from eventstore.database import Database
 from eventstore.errors import StorageCorrupt
 from eventstore.writer import Writer
+
+REFRESH = 3600 * 1_000_000  # microseconds; a blob that was put within them is not marked anew
 
 
 class Blobs:
@@ -15,12 +22,13 @@ class Blobs:
         self._sql = database.sql
 
     def put(self, content: bytes) -> str:
-        """Store bytes; give their name."""
+        """Store bytes, or mark them as put now; give their name."""
         name = hashlib.sha256(content).hexdigest()
-        if not self._database.query(self._sql.HAS_BLOB, (name,)):
-            self._writer.do(
-                lambda cursor: cursor.execute(self._sql.PUT_BLOB, (name, content)) and None
-            )
+        now = clock.now_us()
+        rows = self._database.query(self._sql.BLOB_KEPT, (name,))
+        if not rows or now - rows[0][0] >= REFRESH:
+            values = (name, content, now)
+            self._writer.do(lambda cursor: cursor.execute(self._sql.PUT_BLOB, values) and None)
         return name
 
     def get(self, name: str) -> bytes:

@@ -25,7 +25,7 @@ class MemoryLog(MemoryStreams):
         super().__init__(url)
         self._workers: dict[str, WorkerRow] = {}
         self._entered: dict[str, WorkerRow] = {}  # also those that were buried and forgotten
-        self._blobs: dict[str, bytes] = {}
+        self._blobs: dict[str, tuple[bytes, int]] = {}  # with the time of the last put
         self._snapshots: dict[tuple[str, str], dict[int, bytes]] = {}
         self._hall = Hall()
 
@@ -126,6 +126,7 @@ class MemoryLog(MemoryStreams):
     def enter(self, worker: WorkerRow) -> None:
         """Register a worker."""
         with self._lock:
+            worker = msgspec.structs.replace(worker, renewed=clock.now_us())
             self._workers[worker.id] = self._entered[worker.id] = worker
             self._changes += 1
 
@@ -140,6 +141,7 @@ class MemoryLog(MemoryStreams):
             self._workers[worker] = msgspec.structs.replace(
                 row,
                 until=until,
+                renewed=clock.now_us(),
                 dead=False,
                 offers=row.offers if offers is None else tuple(offers),
             )
@@ -185,14 +187,14 @@ class MemoryLog(MemoryStreams):
     def put_blob(self, content: bytes) -> str:
         """Store bytes under their SHA-256."""
         digest = hashlib.sha256(content).hexdigest()
-        self._blobs[digest] = content
+        self._blobs[digest] = content, clock.now_us()
         return digest
 
     def blob(self, sha256: str) -> bytes:
         """Give a blob's bytes."""
         if sha256 not in self._blobs:
             raise StorageCorrupt(f"there is no blob {sha256} in {self.url}")
-        return self._blobs[sha256]
+        return self._blobs[sha256][0]
 
     def put_snapshot(self, stream: str, version: int, kind: str, content: bytes) -> None:
         """Keep a disposable copy of folded state."""

@@ -19,12 +19,12 @@ def head_of(row: tuple[Any, ...]) -> Head:
     """Give a head for a row of `statements.HEAD`. *Pure.*"""
     (
         stream, kind, version, epoch, digest, status, due, waits_on, owner, needs, label, name,
-        key, tags, priority, created, updated,
+        key, tags, priority, created, updated, purged,
     ) = row  # fmt: skip
     return Head(
         stream, kind, Tip(version, epoch, digest), status, due,
         () if waits_on == "[]" else _names.decode(waits_on), owner, needs, label, name, key,
-        {} if tags == "{}" else _tags.decode(tags), priority, created, updated,
+        {} if tags == "{}" else _tags.decode(tags), priority, created, updated, purged,
     )  # fmt: skip
 
 

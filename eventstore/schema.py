@@ -9,13 +9,28 @@ from typing import Any
 
 import sqlalchemy as sa
 
-VERSION = 1  # of this schema; stamped into log_meta when a log is created
+VERSION = 2  # of this schema; stamped into log_meta when a log is created or migrated
 FORMAT = "playhead log"
 
 tables = sa.MetaData()
 
 _STRICT: dict[str, Any] = {"sqlite_strict": True}
 _PLAIN: dict[str, Any] = {"sqlite_strict": True, "sqlite_with_rowid": False}
+
+
+def outdated(place: str, found: int, *, backup: str, migrate: str) -> str:
+    """Say why a log of another schema than this Playhead's is refused. *Pure.*
+
+    Args:
+        place: The log, for people.
+        found: The schema it has.
+        backup: What makes a copy of it.
+        migrate: What migrates it.
+    """
+    what = f"{place} has schema {found}, this Playhead knows {VERSION}: "
+    if found > VERSION:
+        return what + "update Playhead"
+    return f"{what}stop what uses it, make a backup (`{backup}`), then run `{migrate}`"
 
 
 def _big(name: str, **options: Any) -> sa.Column[int]:
@@ -130,7 +145,11 @@ worker = sa.Table(
     _big("until"),
     _text("offers"),  # JSON array
     _big("dead"),
-    _big("locked"),  # 1: it holds a lock whose freedom is its death
+    _big(
+        "locked", server_default=sa.text("0")
+    ),  # 1: it holds a lock whose freedom is its death
+    _big("renewed", server_default=sa.text("0")),  # when it last renewed, by its own clock
+    _big("skew", nullable=True),  # its clock is so far ahead of the database's; null: no such
     **_PLAIN,
 )
 
@@ -144,7 +163,14 @@ snapshot = sa.Table(
     **_STRICT,
 )
 
-blob = sa.Table("blob", tables, _text("sha256", primary_key=True), _bytes("content"), **_STRICT)
+blob = sa.Table(
+    "blob",
+    tables,
+    _text("sha256", primary_key=True),
+    _bytes("content"),
+    _big("kept", server_default="0"),  # when it was last put; 0: before schema 2
+    **_STRICT,
+)
 
 cursor = sa.Table(
     "cursor", tables,

@@ -90,6 +90,7 @@ class Head(msgspec.Struct, frozen=True):
     priority: int
     created: int  # time of the first event
     updated: int  # time of the last event
+    purged: int | None = None  # when retention took its events; the row stays as a tombstone
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -112,6 +113,8 @@ class WorkerRow(msgspec.Struct, frozen=True):
     offers: tuple[str, ...]  # capabilities, matched with `Row.needs`
     dead: bool = False
     locked: bool = False  # it holds a lock that is free when it dies
+    renewed: int = 0  # by its own clock; the log fills it in at `enter` and at each `renew`
+    skew: int | None = None  # so far its clock is ahead of the database's, if that has one
 
 
 class Counters(msgspec.Struct):

@@ -17,9 +17,19 @@ _offers = msgspec.json.Decoder(tuple[str, ...])
 
 def worker_of(row: tuple[Any, ...]) -> WorkerRow:
     """Give a lease for a row of `statements.WORKERS`. *Pure.*"""
-    worker, name, host, pid, since, until, offers, dead, locked = row
+    worker, name, host, pid, since, until, offers, dead, locked, renewed, skew = row
     return WorkerRow(
-        worker, name, host, pid, since, until, _offers.decode(offers), bool(dead), bool(locked)
+        worker,
+        name,
+        host,
+        pid,
+        since,
+        until,
+        _offers.decode(offers),
+        bool(dead),
+        bool(locked),
+        renewed,
+        skew,
     )
 
 
@@ -87,7 +97,7 @@ class Leases:
         self._database.check_footing()
         self._lengths[worker] = until - clock.now_us()
         said = None if offers is None else array(offers)
-        if self._desk.touch(self._sql.RENEW_LIVING, (until, said, worker)):
+        if self._desk.touch(self._sql.RENEW_LIVING, (until, said, clock.now_us(), worker)):
             return
 
         def extend(cursor: Cursor) -> None:
@@ -100,7 +110,7 @@ class Leases:
                 row = (0, array(entered.offers))
             if row[0]:
                 cursor.execute(self._sql.DISOWN, (clock.now_us(), worker))
-            cursor.execute(self._sql.RENEW, (until, said or row[1], worker))
+            cursor.execute(self._sql.RENEW, (until, said or row[1], clock.now_us(), worker))
 
         self._desk.do(extend)
 
@@ -159,5 +169,5 @@ class Leases:
 def _values(worker: WorkerRow) -> tuple[Any, ...]:
     return (
         worker.id, worker.name, worker.host, worker.pid, worker.since, worker.until,
-        array(worker.offers), int(worker.dead), int(worker.locked),
+        array(worker.offers), int(worker.dead), int(worker.locked), clock.now_us(),
     )  # fmt: skip

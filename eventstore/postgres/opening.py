@@ -114,9 +114,10 @@ def recognise(session: Session, address: Address) -> bool:
         )
     found = int(stamp["schema"])
     if found != schema.VERSION:
-        advice = "update Playhead" if found > schema.VERSION else "run `playhead migrate`"
         raise SchemaMismatch(
-            f"{address.place} has schema {found}, this Playhead knows {schema.VERSION}: {advice}"
+            schema.outdated(
+                address.place, found, backup="pg_dump", migrate="playhead migrate --url URL"
+            )
         )
     return True
 

@@ -15,7 +15,7 @@ _EVENT = (
 )
 _HEAD = (
     "SELECT id, kind, version, epoch, hash, status, due, waits_on, owner, needs, label, name, key,"
-    " tags, priority, created, updated FROM @stream"
+    " tags, priority, created, updated, purged FROM @stream"
 )
 _TEXTS = "ANY(ARRAY(SELECT json_array_elements_text(%s::json)))"
 _NEEDS_MET = (
@@ -36,6 +36,9 @@ _ASLEEP = (
     " WHERE wait.name = %s AND (stream.due IS NULL OR stream.due > %s)"
     " ORDER BY wait.number LIMIT %s"
 )
+# The one place that asks the server's clock: how far a worker's is from it, for people.
+_NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_RENEWED = "(SELECT %s::bigint AS until, %s::text AS offers, %s::bigint AS renewed) AS new"
 _READ = _EVENT + " WHERE stream = %s AND version > %s AND version <= %s ORDER BY version"
 
 _TEXTS_OF: dict[str, str] = {
@@ -126,21 +129,29 @@ _TEXTS_OF: dict[str, str] = {
     "OWNED": "SELECT id, version, due FROM @stream WHERE owner = %s",
     # Workers.
     "WORKERS": (
-        "SELECT id, name, host, pid, since, until, offers, dead, locked FROM @worker ORDER BY id"
+        "SELECT id, name, host, pid, since, until, offers, dead, locked, renewed, skew"
+        " FROM @worker ORDER BY id"
     ),
     "ENTER": (
-        "INSERT INTO @worker(id, name, host, pid, since, until, offers, dead, locked)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        "INSERT INTO @worker(id, name, host, pid, since, until, offers, dead, locked, renewed, skew)"
+        f" SELECT new.*, new.renewed - {_NOW} FROM (SELECT %s::text, %s::text, %s::text, %s::bigint,"
+        " %s::bigint, %s::bigint, %s::text, %s::bigint, %s::bigint, %s::bigint AS renewed) AS new"
         " ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, host = EXCLUDED.host,"
         " pid = EXCLUDED.pid, since = EXCLUDED.since, until = EXCLUDED.until,"
-        " offers = EXCLUDED.offers, dead = EXCLUDED.dead, locked = EXCLUDED.locked"
+        " offers = EXCLUDED.offers, dead = EXCLUDED.dead, locked = EXCLUDED.locked,"
+        " renewed = EXCLUDED.renewed, skew = EXCLUDED.skew"
     ),
     "WORKER": "SELECT dead, offers FROM @worker WHERE id = %s FOR NO KEY UPDATE",
     "RENEW_LIVING": (
-        "UPDATE @worker SET until = %s, offers = coalesce(%s::text, offers)"
-        " WHERE id = %s AND dead = 0"
+        "UPDATE @worker AS worker SET until = new.until, renewed = new.renewed,"
+        f" offers = coalesce(new.offers, worker.offers), skew = new.renewed - {_NOW}"
+        f" FROM {_RENEWED} WHERE worker.id = %s AND worker.dead = 0"
     ),
-    "RENEW": "UPDATE @worker SET until = %s, offers = %s, dead = 0 WHERE id = %s",
+    "RENEW": (
+        "UPDATE @worker AS worker SET until = new.until, renewed = new.renewed,"
+        f" offers = new.offers, skew = new.renewed - {_NOW}, dead = 0"
+        f" FROM {_RENEWED} WHERE worker.id = %s"
+    ),
     "LEAVE": "DELETE FROM @worker WHERE id = %s",
     "BURY": "UPDATE @worker SET dead = 1 WHERE id = %s AND dead = 0",
     "FORGET": (
@@ -161,8 +172,11 @@ _TEXTS_OF: dict[str, str] = {
         " (SELECT oid FROM pg_database WHERE datname = current_database()))"
     ),
     # Blobs and snapshots.
-    "PUT_BLOB": "INSERT INTO @blob(sha256, content) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-    "HAS_BLOB": "SELECT 1 FROM @blob WHERE sha256 = %s",
+    "PUT_BLOB": (
+        "INSERT INTO @blob AS blob (sha256, content, kept) VALUES (%s, %s, %s)"
+        " ON CONFLICT (sha256) DO UPDATE SET kept = greatest(blob.kept, EXCLUDED.kept)"
+    ),
+    "BLOB_KEPT": "SELECT kept FROM @blob WHERE sha256 = %s",
     "BLOB": "SELECT content FROM @blob WHERE sha256 = %s",
     "BLOBS_AFTER": (
         "SELECT sha256, content FROM @blob WHERE sha256 > %s ORDER BY sha256 LIMIT 1"

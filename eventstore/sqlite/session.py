@@ -84,6 +84,15 @@ def close_all(sessions: list[Session]) -> None:
         session.close()
 
 
+def outdated(place: str, found: int) -> str:
+    """Say why a log of another schema is refused, and what to do with it. *Pure.*"""
+    url = f"sqlite:///{place}"
+    return schema.outdated(
+        place, found,
+        backup=f"playhead backup --url {url} COPY", migrate=f"playhead migrate --url {url}",
+    )  # fmt: skip
+
+
 def recognise(session: Session, place: str) -> bool:
     """Say whether a database is a log of ours; False if it is empty.
 
@@ -102,10 +111,7 @@ def recognise(session: Session, place: str) -> bool:
         )
     found = int(stamp["schema"])
     if found != schema.VERSION:
-        advice = "update Playhead" if found > schema.VERSION else "run `playhead migrate`"
-        raise SchemaMismatch(
-            f"{place} has schema {found}, this Playhead knows {schema.VERSION}: {advice}"
-        )
+        raise SchemaMismatch(outdated(place, found))
     return True
 
 

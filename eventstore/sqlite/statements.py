@@ -10,7 +10,7 @@ EVENT = (
 )
 HEAD = (
     "SELECT id, kind, version, epoch, hash, status, due, waits_on, owner, needs, label, name, key,"
-    " tags, priority, created, updated FROM stream"
+    " tags, priority, created, updated, purged FROM stream"
 )
 
 # -- appending
@@ -126,14 +126,19 @@ OWNED = "SELECT id, version, due FROM stream WHERE owner = ?"
 # -- workers
 
 WORKERS = (
-    "SELECT id, name, host, pid, since, until, offers, dead, locked FROM worker ORDER BY id"
+    "SELECT id, name, host, pid, since, until, offers, dead, locked, renewed, skew"
+    " FROM worker ORDER BY id"
 )
-ENTER = "INSERT OR REPLACE INTO worker VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ENTER = (
+    "INSERT OR REPLACE INTO worker(id, name, host, pid, since, until, offers, dead, locked,"
+    " renewed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 WORKER = "SELECT dead, offers FROM worker WHERE id = ?"
 RENEW_LIVING = (
-    "UPDATE worker SET until = ?, offers = coalesce(?, offers) WHERE id = ? AND dead = 0"
+    "UPDATE worker SET until = ?, offers = coalesce(?, offers), renewed = ?"
+    " WHERE id = ? AND dead = 0"
 )
-RENEW = "UPDATE worker SET until = ?, offers = ?, dead = 0 WHERE id = ?"
+RENEW = "UPDATE worker SET until = ?, offers = ?, renewed = ?, dead = 0 WHERE id = ?"
 LEAVE = "DELETE FROM worker WHERE id = ?"
 BURY = "UPDATE worker SET dead = 1 WHERE id = ? AND dead = 0"
 FORGET = (
@@ -143,8 +148,11 @@ FORGET = (
 
 # -- blobs and snapshots
 
-PUT_BLOB = "INSERT OR IGNORE INTO blob(sha256, content) VALUES (?, ?)"
-HAS_BLOB = "SELECT 1 FROM blob WHERE sha256 = ?"
+PUT_BLOB = (
+    "INSERT INTO blob(sha256, content, kept) VALUES (?, ?, ?)"
+    " ON CONFLICT (sha256) DO UPDATE SET kept = max(blob.kept, excluded.kept)"
+)
+BLOB_KEPT = "SELECT kept FROM blob WHERE sha256 = ?"
 BLOB = "SELECT content FROM blob WHERE sha256 = ?"
 BLOBS_AFTER = "SELECT sha256, content FROM blob WHERE sha256 > ? ORDER BY sha256 LIMIT 1"
 PUT_SNAPSHOT = (

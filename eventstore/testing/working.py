@@ -35,6 +35,14 @@ class WorkContract:
         log.renew("a", until=300, offers=["v2"])
         assert _unlocked(log) == [worker("a", 300, "v2")]
 
+    def test_when_a_worker_was_last_heard_of(self, log: Log) -> None:
+        """Entering and each renewal are noted with the worker's own time of that moment."""
+        began = clock.now_us()
+        log.enter(worker("a"))
+        entered = log.workers()[0].renewed
+        log.renew("a", until=200)
+        assert began <= entered <= log.workers()[0].renewed <= clock.now_us()
+
     def test_a_stranger_cannot_renew(self, log: Log) -> None:
         """Renewing a lease that was never taken is refused."""
         with pytest.raises(LogError, match="enter"):
@@ -114,5 +122,8 @@ class WorkContract:
 
 
 def _unlocked(log: Log) -> list[WorkerRow]:
-    """Give the leases but for what only some kinds of log have: a lock."""
-    return [msgspec.structs.replace(row, locked=False) for row in log.workers()]
+    """Give the leases but for their times, and for what only some logs have: a lock, a clock."""
+    return [
+        msgspec.structs.replace(row, locked=False, renewed=0, skew=None)
+        for row in log.workers()
+    ]

@@ -121,6 +121,20 @@ def test_another_programs_database_is_left_alone(path):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_an_older_schema_is_refused(path, file_log):
+    """A log of an older schema is not touched; the message says what to run, backup first."""
+    birth(file_log, "s")
+    file_log.close()
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE log_meta SET value = '1' WHERE key = 'schema'")
+    raw.close()
+    with pytest.raises(SchemaMismatch) as refused:
+        file_log.head("s")
+    url = f"sqlite:///{path}"
+    assert f"`playhead backup --url {url} COPY`" in str(refused.value)
+    assert f"`playhead migrate --url {url}`" in str(refused.value)
+
+
 def test_a_newer_schema_is_refused(path, file_log):
     """A log of a newer Playhead is not touched; the message says to update."""
     birth(file_log, "s")
