@@ -145,9 +145,7 @@ worker = sa.Table(
     _big("until"),
     _text("offers"),  # JSON array
     _big("dead"),
-    _big(
-        "locked", server_default=sa.text("0")
-    ),  # 1: it holds a lock whose freedom is its death
+    _big("locked", server_default=sa.text("0")),  # 1: it holds a lock; a free one is its death
     _big("renewed", server_default=sa.text("0")),  # when it last renewed, by its own clock
     _big("skew", nullable=True),  # its clock is so far ahead of the database's; null: no such
     **_PLAIN,
@@ -168,7 +166,7 @@ blob = sa.Table(
     tables,
     _text("sha256", primary_key=True),
     _bytes("content"),
-    _big("kept", server_default="0"),  # when it was last put; 0: before schema 2
+    _big("kept", server_default=sa.text("0")),  # when it was last put; 0: before schema 2
     **_STRICT,
 )
 

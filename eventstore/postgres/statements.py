@@ -133,8 +133,9 @@ _TEXTS_OF: dict[str, str] = {
         " FROM @worker ORDER BY id"
     ),
     "ENTER": (
-        "INSERT INTO @worker(id, name, host, pid, since, until, offers, dead, locked, renewed, skew)"
-        f" SELECT new.*, new.renewed - {_NOW} FROM (SELECT %s::text, %s::text, %s::text, %s::bigint,"
+        "INSERT INTO @worker(id, name, host, pid, since, until, offers, dead, locked, renewed,"
+        f" skew) SELECT new.*, new.renewed - {_NOW}"
+        " FROM (SELECT %s::text, %s::text, %s::text, %s::bigint,"
         " %s::bigint, %s::bigint, %s::text, %s::bigint, %s::bigint, %s::bigint AS renewed) AS new"
         " ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, host = EXCLUDED.host,"
         " pid = EXCLUDED.pid, since = EXCLUDED.since, until = EXCLUDED.until,"

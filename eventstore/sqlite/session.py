@@ -93,26 +93,35 @@ def outdated(place: str, found: int) -> str:
     )  # fmt: skip
 
 
-def recognise(session: Session, place: str) -> bool:
-    """Say whether a database is a log of ours; False if it is empty.
+def schema_of(session: Session, place: str) -> int | None:
+    """Give the schema that a database is stamped with; None if it is empty.
 
     Raises:
-        SchemaMismatch: it is another program's, or of another schema than this Playhead's.
+        SchemaMismatch: it is another program's.
     """
     run = session.raw.execute
     names = {name for (name,) in run("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not names:
-        return False
+        return None
     stamp = dict(run("SELECT * FROM log_meta").fetchall()) if "log_meta" in names else {}
     if stamp.get("format") != schema.FORMAT:
         tables = ", ".join(sorted(names)[:5])
         raise SchemaMismatch(
             f"{place} belongs to another program (it has the tables {tables}); name another file"
         )
-    found = int(stamp["schema"])
-    if found != schema.VERSION:
+    return int(stamp["schema"])
+
+
+def recognise(session: Session, place: str) -> bool:
+    """Say whether a database is a log of ours; False if it is empty.
+
+    Raises:
+        SchemaMismatch: it is another program's, or of another schema than this Playhead's.
+    """
+    found = schema_of(session, place)
+    if found not in (None, schema.VERSION):
         raise SchemaMismatch(outdated(place, found))
-    return True
+    return found is not None
 
 
 def keep_ahead(session: Session, place: str) -> None:

@@ -8,6 +8,7 @@ import playhead
 from playhead.cli import (
     breaking,
     making,
+    migrating,
     reading,
     replaying,
     running,
@@ -53,6 +54,6 @@ for command in (
     reading.runs, reading.show, replaying.replay, reading.graph,
     steering.signal, steering.cancel, steering.pause, steering.resume, steering.retry,
     breaking.breakers, triggering.triggers,
-    upkeep.verify, upkeep.stats, making.init,
+    upkeep.verify, upkeep.stats, migrating.migrate, making.init,
 ):  # fmt: skip
     app.command(command.__name__)(guarded(command))
