@@ -7,6 +7,7 @@ import typer
 import playhead
 from playhead.cli import (
     breaking,
+    keeping,
     making,
     migrating,
     reading,
@@ -54,6 +55,6 @@ for command in (
     reading.runs, reading.show, replaying.replay, reading.graph,
     steering.signal, steering.cancel, steering.pause, steering.resume, steering.retry,
     breaking.breakers, triggering.triggers,
-    upkeep.verify, upkeep.stats, migrating.migrate, making.init,
+    upkeep.verify, upkeep.stats, migrating.migrate, keeping.backup, making.init,
 ):  # fmt: skip
     app.command(command.__name__)(guarded(command))
