@@ -32,6 +32,7 @@ from engine.errors import (
     DefinitionError,
     LogDamaged,
     PlayheadError,
+    RunPruned,
     StorageError,
     ValueRefused,
 )
@@ -168,7 +169,8 @@ class Engine:
         Args:
             workflow: a Workflow of this engine, or its name.
             mapping: inputs with names that are options here.
-            key: the same key gives the same run, for ever.
+            key: the same key gives the same run, for ever; one that was pruned since has a status
+                still, and no result.
             at: an aware datetime before which it does not begin.
             priority: larger first among what is due.
             tags: text to text, for lists.
@@ -179,10 +181,13 @@ class Engine:
             KeyReused: the key started a run with other inputs.
         """
         with self._storage():
-            hold = self.starting.start(
-                workflow, asked.inputs(mapping, inputs),
-                key=key, at=at, priority=priority, tags=tags, driver=self.live_driver(),
-            )  # fmt: skip
+            try:
+                hold = self.starting.start(
+                    workflow, asked.inputs(mapping, inputs),
+                    key=key, at=at, priority=priority, tags=tags, driver=self.live_driver(),
+                )  # fmt: skip
+            except RunPruned as pruned:
+                return Run(self, pruned.run_id)
         return Run(self, hold.run.id)
 
     def get(self, run_id: str) -> Run:
@@ -215,7 +220,11 @@ class Engine:
             return [self._row(head) for head in heads]
 
     def _row(self, head: Head) -> history.RunRow:
-        first = self.log.read_version(head.id, [1])[1]
+        first = self.log.read_version(head.id, [1]).get(1)
+        if first is None:  # pruned, before or since its row was read
+            head = self.log.head(head.id) or head
+            if head.purged is None:
+                raise LookupError(f"run {head.id} has no event 1")
         return history.run_row(head, first, self.log)
 
     def history(self, run: Run | str) -> list[history.HistoryEvent]:

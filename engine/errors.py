@@ -6,6 +6,7 @@ PlayheadError                  catch this to catch them all
   SignalRefused                the run's state does not take this signal
   KeyReused                    the same start key with other inputs
   RunUnknown                   no run of this id or key
+    RunPruned                  there was one; its history is gone, key and status are kept
   RunEnded                     the run has ended; it takes no more of this
   RunFailed                    the run failed; carries step, attempts, error, run id
   RunCancelled                 the run was cancelled; it has no result
@@ -96,6 +97,18 @@ class RunUnknown(PlayheadError):
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         super().__init__(f"no run {run_id!r} in this log; `playhead runs` lists them")
+
+
+class RunPruned(RunUnknown):
+    """The run has ended and its history was pruned; its key and its status are kept."""
+
+    def __init__(self, run_id: str, status: str, at: datetime) -> None:
+        self.run_id, self.status, self.at = run_id, status, at
+        PlayheadError.__init__(
+            self,
+            f"run {run_id} has {status}; its history was pruned on {at:%Y-%m-%d}: only its key, its"
+            " status and its place in lists are kept",
+        )
 
 
 class RunEnded(PlayheadError):

@@ -121,6 +121,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     error: dict[str, Any] | None  # what failed the run
     started_at: datetime  # aware, UTC
     ended_at: datetime | None
+    pruned_at: datetime | None = None  # its history is gone since, and its inputs with it
 
 
 class Label(msgspec.Struct, omit_defaults=True):
@@ -135,12 +136,12 @@ class Label(msgspec.Struct, omit_defaults=True):
 _LABEL = msgspec.json.Decoder(Label)
 
 
-def run_row(head: Head, first: Event, blobs: Blobs | None = None) -> RunRow:
+def run_row(head: Head, first: Event | None, blobs: Blobs | None = None) -> RunRow:
     """Give the row of a run.
 
     Args:
         head: The run's row in the log.
-        first: Its first event, `run.started`.
+        first: Its first event, `run.started`; None if it was pruned.
         blobs: The log, for inputs that lie in a blob.
     """
     label = _LABEL.decode(head.label)
@@ -152,10 +153,11 @@ def run_row(head: Head, first: Event, blobs: Blobs | None = None) -> RunRow:
         status=head.status,
         state=label.state,
         tags=head.tags,
-        inputs=inputs_of(first, blobs),
+        inputs={} if first is None else inputs_of(first, blobs),
         error=label.error,
         started_at=clock.from_us(started),
         ended_at=None if label.ended is None else clock.from_us(label.ended),
+        pruned_at=None if head.purged is None else clock.from_us(head.purged),
     )
 
 

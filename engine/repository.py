@@ -20,7 +20,7 @@ from engine.core.events import (
 from engine.core.evolve import evolve
 from engine.core.plan import Plan
 from engine.core.run import Run, display_status, next_due
-from engine.errors import RunUnknown, StorageError
+from engine.errors import RunPruned, RunUnknown, StorageError
 from engine.records import text_of, told
 from eventstore import Event, Head, Log, NewEvent, Row, Tip, clock
 from eventstore.errors import StreamUnknown
@@ -28,6 +28,7 @@ from eventstore.errors import StreamUnknown
 SNAPSHOT_EVERY = 1000  # events; a copy of the folded run is kept when it is let go of
 SNAPSHOT_KIND = "run/1"  # grows when the shape of `Run` changes; old copies are then ignored
 INLINE_LIMIT = 64 * 1024  # bytes; a larger value is stored as a blob
+PUBLISH_EVERY = 3600 * clock.SECOND  # a definition is put again: it is about to be named
 CACHE_LIMIT = 8 * 1024 * 1024  # bytes of values kept beside a held run
 
 _encode_run = msgspec.json.Encoder().encode
@@ -103,18 +104,23 @@ class Repository:
         self.log = log
         self.workflows = workflows
         self._plans: dict[str, Plan] = {w.hash: w.plan for w in workflows.values()}
-        self._published: set[str] = set()
+        self._published: dict[str, int] = {}  # when each was put
 
     def publish(self, workflow: KnownWorkflow) -> None:
-        """Put a definition into the log, once; its hash is the hash of the blob."""
-        if workflow.hash in self._published:
+        """Put a definition into the log, once an hour; its hash is the hash of the blob.
+
+        An event that names it may come much later than the process began, when retention has
+        found that nothing refers to it any more.
+        """
+        now = clock.now_us()
+        if 0 <= now - self._published.get(workflow.hash, -PUBLISH_EVERY) < PUBLISH_EVERY:
             return
         stored = self.log.put_blob(define.encode(workflow.definition))
         if stored != workflow.hash:
             raise StorageError(
                 f"definition of {workflow.name!r} was stored as {stored}, not {workflow.hash}"
             )
-        self._published.add(workflow.hash)
+        self._published[workflow.hash] = now
 
     def add(self, workflow: KnownWorkflow) -> None:
         """Know another workflow's plan."""
@@ -132,6 +138,7 @@ class Repository:
 
         Raises:
             RunUnknown: no run of this id.
+            RunPruned: its history is gone.
         """
         copy = self.log.snapshot(run_id, SNAPSHOT_KIND)
         after = 0
@@ -145,6 +152,8 @@ class Repository:
             raise RunUnknown(run_id) from None
         if head.kind != "run":
             raise RunUnknown(run_id)
+        if head.purged is not None:
+            raise RunPruned(run_id, head.status, clock.from_us(head.purged))
         plan = self.fold(run, events)
         hold = Hold(run, plan, head.tip)
         hold.snapped = after

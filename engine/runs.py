@@ -9,7 +9,7 @@ from typing import Any
 from engine import values
 from engine.core.events import ErrorDoc, RunEnded
 from engine.core.run import ENDED, display_status
-from engine.errors import ResultTimeout, RunCancelled, RunFailed, ValueRefused
+from engine.errors import ResultTimeout, RunCancelled, RunFailed, RunPruned, ValueRefused
 from engine.host import Host
 from engine.records import told
 from engine.repository import Hold
@@ -51,8 +51,11 @@ class Run:
 
     @property
     def status(self) -> str:
-        """Where its life stands: running, waiting, succeeded, ..."""
-        return display_status(self._hold().run)
+        """Where its life stands: running, waiting, succeeded, ...; also of a pruned one."""
+        try:
+            return display_status(self._hold().run)
+        except RunPruned as pruned:
+            return pruned.status
 
     @property
     def state(self) -> str | None:

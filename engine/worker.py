@@ -201,6 +201,7 @@ class Worker:
                 ):
                     return None
         if reason is None:
+            self.repository.publish(mine)
             return c.RedefineRun(mine.hash, by="engine")
         return c.ParkRun(
             f"no live worker's definition fits: {reason};"

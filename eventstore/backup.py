@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from eventstore import clock
+from eventstore.database import Database
 from eventstore.errors import StorageCorrupt, StorageError, StorageUnsuitable
 from eventstore.integrity import Integrity
-from eventstore.sqlite import faults
-from eventstore.sqlite.database import Sqlite
+from eventstore.sqlite import faults, statements
 from eventstore.sqlite.patience import Patience
 from eventstore.sqlite.place import check_place
 from eventstore.sqlite.session import Session, engine_of, schema_of
@@ -44,6 +44,8 @@ class Copied(NamedTuple):
 class _Copy:
     """A database that is only asked, as `Integrity` asks it."""
 
+    sql = statements
+
     def __init__(self, raw: sqlite3.Connection, place: str) -> None:
         self._raw, self.place = raw, place
 
@@ -57,7 +59,7 @@ class _Copy:
 
 def back_up(
     source: str, target: str, *, force: bool = False,
-    progress: Callable[[int, int], None] = lambda done, pages: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Copied:  # fmt: skip
     """Copy a log's file, of whatever schema, to another; verified before it gets its name.
 
@@ -119,7 +121,7 @@ def _check_target(source: str, target: str, *, force: bool) -> None:
 def _reader(source: str) -> Iterator[Session]:
     """Give a connection that sees the log as it is now until the block ends."""
     check_place(source)
-    session = Session(engine_of(source), 0)
+    session = Session(engine_of(source))
     try:
         session.tune()
         session.raw.execute("PRAGMA query_only=ON")
@@ -133,9 +135,12 @@ def _reader(source: str) -> Iterator[Session]:
         session.close()
 
 
-def _copy(raw: sqlite3.Connection, part: str, progress: Callable[[int, int], None]) -> None:
-    def step(status: int, remaining: int, total: int) -> None:
-        progress(total - remaining, total)
+def _copy(
+    raw: sqlite3.Connection, part: str, progress: Callable[[int, int], None] | None
+) -> None:
+    def step(_status: int, remaining: int, total: int) -> None:
+        if progress is not None:
+            progress(total - remaining, total)
 
     copy = sqlite3.connect(part, isolation_level=None)
     try:
@@ -149,7 +154,7 @@ def _look(part: str, target: str) -> Copied:
     raw = sqlite3.connect(part, isolation_level=None)
     try:
         asked = _Copy(raw, target)
-        faults_found = tuple(Integrity(cast("Sqlite", asked)).verify(None))
+        faults_found = tuple(Integrity(cast("Database", asked)).verify(None))
         streams: dict[str, dict[str, int]] = {}
         for kind, status, count in asked.query(_RUNS):
             streams.setdefault(kind, {})[status] = count

@@ -4,29 +4,26 @@ Nothing is durable and nothing is shared with another process; what it answers i
 promise in `store.py` means.
 """
 
-import hashlib
 from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
 from eventstore import clock
 from eventstore.chains import faults_of
-from eventstore.errors import LogError, StorageCorrupt
+from eventstore.errors import LogError
 from eventstore.event import Tip
-from eventstore.memory_streams import MemoryStreams
+from eventstore.memory_keeping import MemoryKeeping
 from eventstore.store import Claim, Head, Listener, WorkerRow
 from eventstore.wakeups import Hall
 
 
-class MemoryLog(MemoryStreams):
+class MemoryLog(MemoryKeeping):
     """A log that lives and dies with its object; see `store.Log`."""
 
     def __init__(self, url: str = "memory://") -> None:
         super().__init__(url)
         self._workers: dict[str, WorkerRow] = {}
         self._entered: dict[str, WorkerRow] = {}  # also those that were buried and forgotten
-        self._blobs: dict[str, tuple[bytes, int]] = {}  # with the time of the last put
-        self._snapshots: dict[tuple[str, str], dict[int, bytes]] = {}
         self._hall = Hall()
 
     def claim(
@@ -184,41 +181,14 @@ class MemoryLog(MemoryStreams):
                     del self._workers[row.id]
             return found
 
-    def put_blob(self, content: bytes) -> str:
-        """Store bytes under their SHA-256."""
-        digest = hashlib.sha256(content).hexdigest()
-        self._blobs[digest] = content, clock.now_us()
-        return digest
-
-    def blob(self, sha256: str) -> bytes:
-        """Give a blob's bytes."""
-        if sha256 not in self._blobs:
-            raise StorageCorrupt(f"there is no blob {sha256} in {self.url}")
-        return self._blobs[sha256][0]
-
-    def put_snapshot(self, stream: str, version: int, kind: str, content: bytes) -> None:
-        """Keep a disposable copy of folded state."""
-        with self._lock:
-            self._snapshots.setdefault((stream, kind), {})[version] = content
-
-    def snapshot(
-        self, stream: str, kind: str, *, upto: int | None = None
-    ) -> tuple[int, bytes] | None:
-        """Give the newest copy of this kind up to a version."""
-        with self._lock:
-            copies = self._snapshots.get((stream, kind), {})
-            fitting = [version for version in copies if upto is None or version <= upto]
-            return (max(fitting), copies[max(fitting)]) if fitting else None
-
-    def drop_derived(self) -> None:
-        """Delete all that can be rebuilt from the events."""
-        with self._lock:
-            self._snapshots.clear()
-
     def verify(self, stream: str | None = None) -> Iterator[str]:
         """Check chains, versions and heads."""
         with self._lock:
-            heads = [head for head in self._heads.values() if stream in (None, head.id)]
+            heads = [
+                head
+                for head in self._heads.values()
+                if stream in (None, head.id) and head.purged is None
+            ]
             streams = [(head, list(self._events[head.id])) for head in heads]
         for head, events in streams:
             yield from faults_of(head.id, events, head.tip)

@@ -1,5 +1,6 @@
 """The half of the log in memory that is about streams: appending, reading, lists."""
 
+import bisect
 import itertools
 import threading
 from collections.abc import Collection
@@ -24,6 +25,7 @@ class MemoryStreams:
         self._heads: dict[str, Head] = {}  # in order of creation
         self._events: dict[str, list[Event]] = {}
         self._all: list[Event] = []
+        self._given = 0  # positions up to this were given out
         self._inbox: dict[tuple[str, str], str] = {}
         self._waits: dict[str, dict[str, None]] = {}  # name -> streams, longest waiting first
         self._changes = 0
@@ -86,8 +88,9 @@ class MemoryStreams:
         for event in write.events:
             version += 1
             digest = chain(digest, write.stream, version, epoch, event)
+            self._given += 1
             kept = Event(
-                len(self._all) + 1, write.stream, version, event.type, event.type_version,
+                self._given, write.stream, version, event.type, event.type_version,
                 epoch, event.subject, event.source, event.dest, event.data, event.at,
                 event.cause, append_id, digest,
             )  # fmt: skip
@@ -147,7 +150,12 @@ class MemoryStreams:
     def read_all(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
         """Give events of the whole log in order of position."""
         with self._lock:
-            return self._all[max(0, after) : max(0, after) + limit]
+            first = self._behind(after)
+            return self._all[first : first + limit]
+
+    def _behind(self, position: int) -> int:
+        """Give the place in `_all` of the first event behind a position."""
+        return bisect.bisect_right(self._all, position, key=lambda event: event.position)
 
     def read_types(
         self, types: Collection[str], *, name: str, after: int, upto: int, limit: int
@@ -156,7 +164,7 @@ class MemoryStreams:
         with self._lock:
             found = (
                 event
-                for event in self._all[max(0, after) : max(0, upto)]
+                for event in self._all[self._behind(after) : self._behind(upto)]
                 if event.type in types and self._heads[event.stream].name == name
             )
             return list(itertools.islice(found, limit))

@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -12,6 +12,7 @@ from eventstore.database import Database
 from eventstore.event import Event, Tip
 from eventstore.integrity import Integrity
 from eventstore.reading import Reading
+from eventstore.retention import Retention, Room
 from eventstore.snapshots import Snapshots
 from eventstore.store import Append, Claim, Head, Listener, WorkerRow
 from eventstore.wakeups import Hall
@@ -29,6 +30,7 @@ class Parts(msgspec.Struct, frozen=True):
     desk: Desk  # where leases are written
     locks: Locks
     hall: Hall
+    room: Room
     horizon: Callable[[], int]  # see `Reading`
     changed: Callable[[], int]
     closing: tuple[Callable[[], None], ...] = ()  # called when the log is closed
@@ -53,6 +55,7 @@ class SqlLog:
         self._leases = Leases(database, parts.desk, parts.locks)
         self._snapshots = Snapshots(database, writer)
         self._blobs = Blobs(database, writer)
+        self._retention = Retention(database, writer, parts.room)
         self._integrity = Integrity(database)
         self._hall = parts.hall
         _open_logs.add(self)
@@ -189,6 +192,29 @@ class SqlLog:
     def drop_derived(self) -> None:
         """Delete all that can be rebuilt from the events (snapshots)."""
         self._snapshots.drop()
+
+    def old_heads(
+        self, *, kind: str, before: int, name: str | None = None,
+        status: Collection[str] = (), after: str = "", limit: int = 500,
+    ) -> list[Head]:  # fmt: skip
+        """Give rows whose last event is older than `before`, first created first."""
+        return self._retention.old_heads(kind, before, name, status, after, limit)
+
+    def purge(self, tips: Mapping[str, Tip], *, now: int) -> list[str]:
+        """Take the events and snapshots of streams; their rows stay as tombstones."""
+        return self._retention.purge(tips, now)
+
+    def old_blobs(self, *, before: int) -> set[str]:
+        """Give the names of blobs that were last put before a time."""
+        return self._retention.old_blobs(before)
+
+    def drop_blobs(self, names: Collection[str], *, before: int) -> tuple[int, int]:
+        """Delete blobs among these that were not put since `before`."""
+        return self._retention.drop_blobs(names, before)
+
+    def reclaim(self) -> int:
+        """Give room that deletions left free back to the system; give the bytes."""
+        return self._retention.reclaim()
 
     def verify(self, stream: str | None = None) -> Iterator[str]:
         """Check hash chains, gap-free versions and heads; give a sentence for each fault."""

@@ -7,7 +7,7 @@ any thread and from any process that reaches the same database. Times are micros
 Errors of every method: `StorageError` and its children (see `errors.py`) when the storage fails.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -280,7 +280,11 @@ class Log(Protocol):
         """
 
     def put_blob(self, content: bytes) -> str:
-        """Store bytes under their SHA-256 (hex); the same bytes twice are stored once."""
+        """Store bytes under their SHA-256 (hex); the same bytes twice are stored once.
+
+        Whoever is about to name a blob in an event puts it first, also one that is there: what
+        was put within the last 23 hours is not deleted by retention.
+        """
 
     def blob(self, sha256: str) -> bytes:
         """Give a blob's bytes.
@@ -299,6 +303,47 @@ class Log(Protocol):
 
     def drop_derived(self) -> None:
         """Delete all that can be rebuilt from the events (snapshots)."""
+
+    def old_heads(
+        self,
+        *,
+        kind: str,
+        before: int,
+        name: str | None = None,
+        status: Collection[str] = (),
+        after: str = "",
+        limit: int = 500,
+    ) -> list[Head]:
+        """Give rows with events whose last one is older than `before`, first created first.
+
+        Args:
+            after: id of the last row of the page before.
+        """
+
+    def purge(self, tips: Mapping[str, Tip], *, now: int) -> list[str]:
+        """Take the events and snapshots of streams; their rows stay as tombstones.
+
+        Taken are those that still stand at their tip, have no owner and are not due. The epoch
+        grows, so that who still holds one is fenced. One transaction.
+
+        Returns:
+            The ids of those that are gone now.
+        """
+
+    def old_blobs(self, *, before: int) -> set[str]:
+        """Give the names of blobs that were last put before a time."""
+
+    def drop_blobs(self, names: Collection[str], *, before: int) -> tuple[int, int]:
+        """Delete blobs among these that were not put since `before`.
+
+        Whether an event refers to one is for the caller to know.
+
+        Returns:
+            How many, and how many bytes.
+        """
+
+    def reclaim(self) -> int:
+        """Give room that deletions left free back to the system; give the bytes."""
 
     def verify(self, stream: str | None = None) -> Iterator[str]:
         """Check hash chains, gap-free versions and heads; give a sentence for each fault found."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         RunCancelled,
         RunEnded,
         RunFailed,
+        RunPruned,
         RunUnknown,
         SignalRefused,
         StorageError,
@@ -50,7 +51,7 @@ _ROOMS = {
     "engine.errors": (
         "CircuitOpenError", "ClockStandsStill", "CommandRefused", "DefinitionError", "KeyReused",
         "LogDamaged", "PlayheadError", "ResultTimeout", "RunCancelled", "RunEnded", "RunFailed",
-        "RunUnknown", "SignalRefused", "StorageError", "ValueRefused",
+        "RunPruned", "RunUnknown", "SignalRefused", "StorageError", "ValueRefused",
     ),
     "engine.outcome": ("Failure", "Outcome"),
     "engine.playhead": ("Playhead",),
@@ -70,8 +71,8 @@ __all__ = [
     "Context", "CronTrigger", "DefinitionError", "Engine", "Failure", "FileTrigger",
     "Firing", "IntervalTrigger", "KeyReused", "LogDamaged", "Outcome", "Playhead",
     "PlayheadError", "ResultTimeout", "Run", "RunCancelled", "RunEnded", "RunFailed",
-    "RunTrigger", "RunUnknown", "Signal", "SignalRefused", "Step", "StorageError", "Timer",
-    "ValueRefused", "WebhookTrigger", "Workflow", "signal", "step", "webhooks",
+    "RunPruned", "RunTrigger", "RunUnknown", "Signal", "SignalRefused", "Step", "StorageError",
+    "Timer", "ValueRefused", "WebhookTrigger", "Workflow", "signal", "step", "webhooks",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from eventstore.postgres.ears import Ears, channel_of
 from eventstore.postgres.keeper import Keeper
 from eventstore.postgres.locks import SessionLocks
 from eventstore.postgres.lookout import Lookout
+from eventstore.postgres.room import ServerRoom
 from eventstore.sql import Parts, SqlLog
 from eventstore.store import Counters
 from eventstore.writer import Writer
@@ -32,6 +33,7 @@ def postgres_log(url: str) -> SqlLog:
             desk=keeper,
             locks=locks,
             hall=ears,
+            room=ServerRoom(),
             horizon=Barrier(database).safe,
             changed=lookout.changed,
             closing=(keeper.close,),

@@ -191,6 +191,29 @@ _TEXTS_OF: dict[str, str] = {
         " ORDER BY version DESC LIMIT 1"
     ),
     "DROP_SNAPSHOTS": "DELETE FROM @snapshot",
+    # Retention.
+    "OLD": (
+        _HEAD + " WHERE kind = %s AND number >"
+        " coalesce((SELECT number FROM @stream WHERE id = %s), 0) AND updated < %s"
+        " AND purged IS NULL"
+    ),
+    "OLDEST_FIRST": " ORDER BY number LIMIT %s",
+    # Nobody appends to them until they are gone, and who waited for that is fenced.
+    "RESTING": (
+        f"SELECT id, version, epoch, hash, purged FROM @stream WHERE id = {_TEXTS}"
+        " AND owner IS NULL AND due IS NULL ORDER BY id FOR UPDATE"
+    ),
+    "PERMIT": "INSERT INTO @purge_permit(stream) SELECT json_array_elements_text(%s::json)",
+    "PURGE_EVENTS": f"DELETE FROM @event WHERE stream = {_TEXTS}",
+    "PURGE_SNAPSHOTS": f"DELETE FROM @snapshot WHERE stream = {_TEXTS}",
+    "ENTOMB": f"UPDATE @stream SET purged = %s, epoch = epoch + 1 WHERE id = {_TEXTS}",
+    "FORBID": "DELETE FROM @purge_permit",
+    "OLD_BLOBS": "SELECT sha256 FROM @blob WHERE kept < %s",
+    "SIZE_OF_BLOBS": (
+        "SELECT count(*), coalesce(sum(length(content)), 0)::bigint FROM @blob"
+        f" WHERE sha256 = {_TEXTS} AND kept < %s"
+    ),
+    "DROP_BLOBS": f"DELETE FROM @blob WHERE sha256 = {_TEXTS} AND kept < %s",
     # Verifying. The server has its own checks of its files (amcheck, checksums).
     "DATABASE_CHECK": "SELECT 'ok'",
     "STREAMS_AFTER": (

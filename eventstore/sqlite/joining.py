@@ -3,6 +3,7 @@
 from eventstore.sql import Parts, SqlLog
 from eventstore.sqlite.database import Sqlite
 from eventstore.sqlite.locks import LockFiles
+from eventstore.sqlite.room import FileRoom
 from eventstore.store import Counters
 from eventstore.wakeups import Hall
 from eventstore.writer import Writer
@@ -20,6 +21,7 @@ def sqlite_log(url: str, path: str | None) -> SqlLog:
             desk=writer,
             locks=LockFiles(database),
             hall=Hall(path),
+            room=FileRoom(database, writer),
             horizon=lambda: database.sql.MOST,  # one writer: what is seen is in order
             changed=database.changed,
         ),

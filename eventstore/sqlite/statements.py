@@ -164,6 +164,35 @@ SNAPSHOT = (
 )
 DROP_SNAPSHOTS = "DELETE FROM snapshot"
 
+# -- retention
+
+OLD = (
+    HEAD + " INDEXED BY stream_kind WHERE kind = ? AND number >"
+    " coalesce((SELECT number FROM stream WHERE id = ?), 0) AND updated < ? AND purged IS NULL"
+)
+OLDEST_FIRST = " ORDER BY number LIMIT ?"
+RESTING = (
+    "SELECT id, version, epoch, hash, purged FROM stream"
+    " WHERE id IN (SELECT value FROM json_each(?)) AND owner IS NULL AND due IS NULL"
+)
+PERMIT = "INSERT INTO purge_permit(stream) SELECT value FROM json_each(?)"
+PURGE_EVENTS = "DELETE FROM event WHERE stream IN (SELECT value FROM json_each(?))"
+PURGE_SNAPSHOTS = "DELETE FROM snapshot WHERE stream IN (SELECT value FROM json_each(?))"
+ENTOMB = (
+    "UPDATE stream SET purged = ?, epoch = epoch + 1"
+    " WHERE id IN (SELECT value FROM json_each(?))"
+)
+FORBID = "DELETE FROM purge_permit"
+OLD_BLOBS = "SELECT sha256 FROM blob WHERE kept < ?"
+SIZE_OF_BLOBS = (
+    "SELECT count(*), coalesce(sum(length(content)), 0) FROM blob"
+    " WHERE sha256 IN (SELECT value FROM json_each(?)) AND kept < ?"
+)
+DROP_BLOBS = "DELETE FROM blob WHERE sha256 IN (SELECT value FROM json_each(?)) AND kept < ?"
+FREE_PAGES = "PRAGMA freelist_count"
+PAGE_SIZE = "PRAGMA page_size"
+RECLAIM_ONE = "PRAGMA incremental_vacuum(1)"  # Python's driver takes one step of it, not all
+
 # -- verifying
 
 STREAMS_AFTER = "SELECT number, id FROM stream WHERE number > ? ORDER BY number LIMIT 1000"

@@ -9,10 +9,13 @@ from eventstore.testing.claiming import ClaimContract
 from eventstore.testing.facts import birth, fact, row, step
 from eventstore.testing.keeping import KeepContract
 from eventstore.testing.reading import ReadContract
+from eventstore.testing.retaining import RetainContract
 from eventstore.testing.working import WorkContract
 
 __all__ = ["LogContract", "birth", "fact", "row", "step"]
 
 
-class LogContract(AppendContract, ReadContract, ClaimContract, WorkContract, KeepContract):
+class LogContract(
+    AppendContract, ReadContract, ClaimContract, WorkContract, KeepContract, RetainContract
+):
     """The whole promise of `eventstore.store`."""
