@@ -16,6 +16,7 @@ from engine.breakers import BreakerStore
 from engine.core import commands as c
 from engine.core.fit import misfit
 from engine.driver import Driver
+from engine.namesakes import made_up, namesakes
 from engine.repository import Hold, KnownWorkflow, Repository
 from engine.turns import Turns
 from eventstore import Claim, Log, WorkerRow, clock
@@ -41,12 +42,13 @@ class Worker:
         self.breakers = breakers
         self.workflows = workflows
         self.id = turns.worker
-        self.name = name or f"{socket.gethostname()}:{os.getpid()}"
+        self.name = name or made_up(socket.gethostname(), os.getpid())
         self.lease = int(lease * clock.SECOND)
         self._until = 0
         self._since = 0
         self.drivers: WeakSet[Driver] = WeakSet()  # all that hold runs for this worker
         self._skips: dict[str, float] = {}  # runs left to a better worker -> real seconds
+        self._told: set[str] = set()  # ids of workers of this name, each told of once
         self._entered = False
         self._callers = 0  # threads of callers that drive
         self._lock = threading.Lock()
@@ -61,15 +63,30 @@ class Worker:
                 for workflow in self.workflows.values():
                     self.repository.publish(workflow)
                 self._since, self._until = now, now + self.lease
-                self.log.enter(
-                    WorkerRow(
-                        self.id, self.name, socket.gethostname(), os.getpid(), now, self._until,
-                        tuple(w.hash for w in self.workflows.values()),
-                    )
+                row = WorkerRow(
+                    self.id, self.name, socket.gethostname(), os.getpid(), now, self._until,
+                    tuple(w.hash for w in self.workflows.values()),
                 )  # fmt: skip
+                self.log.enter(row)
                 self._entered = True
+                self._tell_namesakes(row)
             elif self._until - now < self.lease * 2 // 3 or self._until - now > self.lease:
                 self._renew(now)
+
+    def _tell_namesakes(self, row: WorkerRow) -> None:
+        """Warn of living workers of this name; one that was just killed is dead already."""
+        if not namesakes(row, self.log.workers(), row.since):
+            return
+        self._bury(row.since)
+        for other in namesakes(row, self.log.workers(), row.since):
+            if other.id in self._told:
+                continue
+            self._told.add(other.id)
+            log.warning(
+                "another worker is named %r: process %d on %s; both work on, since the id and not"
+                " the name tells them apart, but people cannot: give one another worker=",
+                row.name, other.pid, other.host, extra={"action": "worker_name_taken"},
+            )  # fmt: skip
 
     def _renew(self, now: int) -> None:
         self._until = now + self.lease
@@ -229,6 +246,16 @@ class Worker:
         """Do what only the passing of time asks for: bury the dead, wake behind breakers."""
         now = clock.now_us()
         self._wake_up(now)
+        buried = self._bury(now)
+        if not any(w.definition.breakers for w in self.workflows.values()):
+            due = self.log.next_due(kinds=("breaker",))  # one that is only called by itself
+            if due is None or due > now:
+                return bool(buried)
+        woken = self.breakers.sweep(now, self._spec, lambda name: self._in_flight(driver, name))
+        return bool(buried or woken)
+
+    def _bury(self, now: int) -> list[str]:
+        """Find out who has died; give their ids."""
         buried = self.log.bury(now=now)
         for worker in buried:
             log.warning(
@@ -236,12 +263,7 @@ class Worker:
                 worker,
                 extra={"action": "worker_died"},
             )
-        if not any(w.definition.breakers for w in self.workflows.values()):
-            due = self.log.next_due(kinds=("breaker",))  # one that is only called by itself
-            if due is None or due > now:
-                return bool(buried)
-        woken = self.breakers.sweep(now, self._spec, lambda name: self._in_flight(driver, name))
-        return bool(buried or woken)
+        return buried
 
     def _spec(self, name: str) -> Any:
         for workflow in self.workflows.values():

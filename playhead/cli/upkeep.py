@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engine.namesakes import namesakes
 from eventstore import clock
 from playhead import render
 from playhead.cli import out, target
@@ -66,6 +67,11 @@ def stats(*, app: App = None, url: Url = None, json: Json = False) -> None:
         state = "dead" if worker["dead"] else lease + (" (ran out)" * worker["expired"])
         who = worker["name"] or worker["id"]
         out.say(f"  {who} on {worker['host']}, process {worker['pid']}: {state}")
+        for other in worker["namesakes"]:
+            out.say(
+                f"    the same name: process {other['pid']} on {other['host']}; give one of them"
+                " another worker="
+            )
 
 
 def _stats(engine: "Engine") -> render.Doc:
@@ -75,6 +81,7 @@ def _stats(engine: "Engine") -> render.Doc:
     counts = Counter(head.status for head in heads["run"])
     workflows = Counter(head.name for head in heads["run"])
     due = log.next_due(kinds=KINDS)
+    workers = log.workers()
     return {
         "url": engine.url,
         "bytes": _size(target.path_of(engine)),
@@ -93,8 +100,12 @@ def _stats(engine: "Engine") -> render.Doc:
                 "until": render.iso(clock.from_us(worker.until)),
                 "expired": worker.until < now,
                 "dead": worker.dead,
+                "namesakes": [
+                    {"id": other.id, "host": other.host, "pid": other.pid}
+                    for other in namesakes(worker, workers, now)
+                ],
             }
-            for worker in log.workers()
+            for worker in workers
         ],
     }
 

@@ -1,0 +1,77 @@
+"""What the faults share: an application in a folder of its own, and processes to hurt."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from playhead import Engine
+from tests.journeys.conftest import Program, program, until, wait_until
+
+__all__ = ["Program", "program", "until"]
+
+SERVE = "import app; app.make({options}).serve()"
+START = (
+    "import app, sys; engine = app.make()\n"
+    "for x in map(int, sys.argv[1:]): print(engine.start(app.{workflow}, x=x).id)"
+)
+
+
+@pytest.fixture
+def app(tmp_path):
+    """Lay out the application; give its folder."""
+    shutil.copy(Path(__file__).with_name("stage.py"), tmp_path / "app.py")
+    return tmp_path
+
+
+@pytest.fixture
+def serve(app, program):
+    """Start a process that serves the application."""
+    return lambda options="": program(SERVE.format(options=options))
+
+
+@pytest.fixture
+def desk(app):
+    """Give an engine that starts, reads and steers, and does no work."""
+    engine = Engine(f"sqlite:///{app / 'log.db'}")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def started(app, program):
+    """Start runs in a process that ends at once; give their ids."""
+
+    def start(workflow, *inputs):
+        status, out, err = program(START.format(workflow=workflow), *inputs).finish()
+        assert status == 0, err
+        return out.split()
+
+    return start
+
+
+@pytest.fixture
+def noted(app):
+    """Give what the steps wrote down: step, run, attempt, key, process."""
+
+    def read(*steps):
+        path = app / "notes.txt"
+        lines = path.read_text().splitlines() if path.exists() else []
+        notes = [json.loads(line) for line in lines]
+        return [one for one in notes if not steps or one[0] in steps]
+
+    return read
+
+
+@pytest.fixture
+def ended(desk):
+    """Wait until runs have the status."""
+
+    def wait(runs, status="succeeded", seconds=30):
+        what = f"{status} of {len(runs)} runs"
+        wait_until(
+            lambda: all(desk.get(run).status == status for run in runs), seconds, what=what
+        )
+
+    return wait
