@@ -64,15 +64,12 @@ class Listening:
     def heard(self, run_id: str, events: list[NewEvent]) -> None:
         """Tell watchers what was appended to a run."""
         for watcher in list(self._watchers):
-            try:
-                watcher(run_id, events)
-            except Exception:  # a listener's fault is none of the run's
-                log.exception("a watcher raised", extra={"action": "watcher_failed"})
+            _tell(watcher, run_id, events)
 
     def told(self, run_id: str, step: str, fraction: float, text: str) -> None:
         """Tell of a step's progress."""
         for watcher in list(self._progress):
-            watcher(run_id, step, fraction, text)
+            _tell(watcher, run_id, step, fraction, text)
 
     def look_for_ends(self) -> None:
         """Find ends that other processes wrote, for who waits here."""
@@ -89,7 +86,7 @@ class Listening:
             waiting = [item for items in self._ended.values() for item in items]
         for _, tell in waiting:
             if tell is not None:
-                tell()
+                _tell(tell)
 
     def _tell_ended(self, run_id: str, hold: Hold | None) -> None:
         if run_id not in self._ended:
@@ -100,4 +97,12 @@ class Listening:
             ended.hold = hold
             ended.set()
             if tell is not None:
-                tell()
+                _tell(tell)
+
+
+def _tell(listener: Callable[..., object], *words: object) -> None:
+    """Call a listener; its fault is none of the run's, nor that its loop was closed meanwhile."""
+    try:
+        listener(*words)
+    except Exception:
+        log.exception("a watcher raised", extra={"action": "watcher_failed"})

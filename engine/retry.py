@@ -7,6 +7,7 @@ stop, `before_sleep`. Each is asked once per verdict, so that jitter is drawn on
 import asyncio
 import functools
 import inspect
+import logging
 import math
 import re
 import threading
@@ -19,6 +20,8 @@ from tenacity import nap
 
 from engine.calls import Policy, Verdict
 from engine.errors import DefinitionError
+
+log = logging.getLogger("playhead.engine")
 
 _SECOND = 1_000_000
 _LONGEST = 100 * 366 * 86_400.0  # seconds; tenacity's own "no limit" does not fit a clock
@@ -83,22 +86,20 @@ class Lifted:
         explicit = isinstance(error, tenacity.TryAgain)
         if not explicit and not _answer(policy.retry(state)):
             return Verdict(retry=False)
-        if policy.after is not None:
-            _answer(policy.after(state))
+        _tell(policy.after, state)
         state.upcoming_sleep = _seconds(_answer(policy.wait(state)))
         if _answer(policy.stop(state)):
             unfit = RetryError(state.outcome) if error is None else None
             return Verdict(retry=False, give_up=unfit)
         state.next_action = tenacity.RetryAction(state.upcoming_sleep)
         state.idle_for = state.upcoming_sleep
-        if policy.before_sleep is not None:
-            _answer(policy.before_sleep(state))
+        _tell(policy.before_sleep, state)
         return Verdict(retry=True, wait=round(state.upcoming_sleep * _SECOND))
 
     def before(self, attempt: int) -> None:
         """Call the policy's `before` hook."""
-        if self._policy.enabled and self._policy.before is not None:
-            _answer(self._policy.before(_State(self._policy, self._fn, attempt)))
+        if self._policy.enabled:
+            _tell(self._policy.before, _State(self._policy, self._fn, attempt))
 
 
 def lift(policy: tenacity.BaseRetrying, fn: Callable[..., Any] | None = None) -> Policy:
@@ -143,6 +144,16 @@ def describe(policy: tenacity.BaseRetrying) -> str:
     words = [f"stop={_words(policy.stop)}", f"wait={_words(policy.wait)}"]
     words.append(f"retry={_words(policy.retry)}")
     return ", ".join(words)
+
+
+def _tell(hook: Callable[[Any], Any] | None, state: _State) -> None:
+    """Call a hook, which only hears; one that raises decides nothing."""
+    if hook is None:
+        return
+    try:
+        _answer(hook(state))
+    except Exception:
+        log.exception("a hook of a retry policy raised", extra={"action": "hook_failed"})
 
 
 def _answer(answer: Any) -> Any:

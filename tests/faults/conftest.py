@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from playhead import Engine
-from tests.journeys.conftest import Program, program, until, wait_until
+from tests.journeys.conftest import Program, program, until, url, wait_until
 
-__all__ = ["Program", "program", "until"]
+__all__ = ["Program", "program", "until", "url"]
 
 SERVE = "import app; app.make({options}).serve()"
 START = (
