@@ -1,6 +1,7 @@
 """What happens while a command works, told on stderr line by line.
 
-Laws of this file: a listener is called where the engine appends, so it never raises.
+Laws of this file: a listener is called where the engine appends, so it never raises and never
+waits for who reads; see `voice.py`.
 """
 
 import contextlib
@@ -14,11 +15,13 @@ import msgspec
 
 from eventstore import NewEvent, clock
 from playhead.cli import out
+from playhead.cli.voice import Voice
 from playhead.render import iso
 
 if TYPE_CHECKING:
     from engine.app import Engine
 
+HURRIED = 1.0  # real seconds that a reader gets after Ctrl-C
 TENTH = 0.1  # share of a step's progress between two lines, where lines cannot be overwritten
 ENDS = ("run.succeeded", "run.failed", "run.cancelled", "run.parked")
 
@@ -26,8 +29,18 @@ ENDS = ("run.succeeded", "run.failed", "run.cancelled", "run.parked")
 class Listener:
     """Listens to an engine while it is entered."""
 
-    def __init__(self, engine: "Engine", *, silent: bool = False) -> None:
+    def __init__(
+        self, engine: "Engine", *, silent: bool = False, voice: Voice | None = None
+    ) -> None:
+        """Take who is listened to.
+
+        Args:
+            engine: not yet at work.
+            silent: say nothing.
+            voice: what to say it with, closed by its owner; None: one of its own.
+        """
         self._engine, self._silent = engine, silent
+        self._voice, self._is_own = voice or Voice(), voice is None
         self._ends: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._half = False  # a line on the terminal that the next one overwrites
@@ -49,6 +62,9 @@ class Listener:
             end()
         with self._lock:
             self._finish_line()
+        if self._is_own:
+            is_interrupted = kind is not None and not issubclass(kind, Exception)
+            self._voice.close(HURRIED if is_interrupted else None)
 
     def _safely(self, listen: Callable[..., None]) -> Callable[..., None]:
         def listener(*told: Any) -> None:
@@ -61,18 +77,17 @@ class Listener:
         """Print a line, unless silent."""
         if not self._silent:
             self._finish_line()
-            out.note(text)
+            self._voice.say(out.lines(text) + "\n")
 
     def say_over(self, text: str) -> None:
         """Print a line that the next one overwrites; on a terminal only."""
         if not self._silent:
-            sys.stderr.write(f"\r\x1b[K{out.plain(text)}")
-            sys.stderr.flush()
+            self._voice.say(f"\r\x1b[K{out.plain(text)}")
             self._half = True
 
     def _finish_line(self) -> None:
         if self._half:
-            sys.stderr.write("\r\x1b[K")
+            self._voice.say("\r\x1b[K")
             self._half = False
 
     def on_events(self, run_id: str, events: list[NewEvent]) -> None:

@@ -60,9 +60,10 @@ def run(
     told = Progress(engine, silent=quiet or json)
     before = _interrupt_on_term()
     try:
-        with target.closed(engine), told:
+        with target.closed(engine):
             try:
-                result = engine.run(found, given, key=key, tags=read_tags(tag or ()))
+                with told:
+                    result = engine.run(found, given, key=key, tags=read_tags(tag or ()))
                 out.result(_plain(result), indent=None if json else 2)
             except playhead.RunFailed as failed:
                 _say_failed(failed, engine, workflow, as_json=json)

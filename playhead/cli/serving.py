@@ -1,7 +1,7 @@
 """`serve`: the daemon on the command line."""
 
 import os
-import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,10 +11,13 @@ from playhead import importing, settings
 from playhead.cli import out, target
 from playhead.cli.options import DONE, App, Url
 from playhead.cli.progress import Journal
+from playhead.cli.voice import Voice, is_settled, log_lines
 
 if TYPE_CHECKING:
     from engine.app import Engine
     from playhead.daemon import Daemon
+
+UNREAD = 2.0  # real seconds that a reader gets for the last lines
 
 
 def serve(
@@ -40,32 +43,44 @@ def serve(
 
     Exit code 0: it drained softly. 130: a second signal cut it short.
     """
+    engine = target.app_engine(app_named or app, url)
+    voice = Voice()
+    try:
+        with log_lines(voice):
+            code = _serve(engine, http, voice, silent=quiet)
+    finally:
+        voice.close(UNREAD)
+    if is_settled() and code == DONE:
+        return
+    os._exit(code)  # neither steps in flight nor a pipe that nobody reads must hold the process
+
+
+def _serve(engine: "Engine", http: str | None, voice: Voice, *, silent: bool) -> int:
     from playhead.daemon import Daemon  # noqa: PLC0415 - it loads the database
 
-    engine = target.app_engine(app_named or app, url)
-    daemon = Daemon(engine, http=http, ready=lambda one: _tell_ready(engine, one))
+    def say(text: str) -> None:
+        voice.say(out.lines(text) + "\n")
+
+    daemon = Daemon(engine, http=http, ready=lambda one: say("\n".join(_ready(engine, one))))
     for name in daemon.unheard:
-        out.note(f"{name}: deliveries are not received by this process; give --http HOST:PORT")
-    with Journal(engine, silent=quiet):
+        say(f"{name}: deliveries are not received by this process; give --http HOST:PORT")
+    with Journal(engine, silent=silent, voice=voice):
         code = daemon.serve()
     if code == DONE:
-        out.note("drained; what was not done stays in the log")
-        return
-    out.note("stopped at once; what was in flight is done again by the next worker")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # steps in flight must not hold the process
+        say("drained; what was not done stays in the log")
+    else:
+        say("stopped at once; what was in flight is done again by the next worker")
+    return code
 
 
-def _tell_ready(engine: "Engine", daemon: "Daemon") -> None:
+def _ready(engine: "Engine", daemon: "Daemon") -> Iterator[str]:
+    """Give what is said when everything works, line by line."""
     where = target.path_of(engine)
-    out.note(
-        f"playhead {playhead.__version__} is ready on"
-        f" {engine.url if where is None else importing.shown(where)}"
-    )
-    out.note(f"  workflows: {', '.join(engine.workflows) or 'none'}")
+    shown = engine.url if where is None else importing.shown(where)
+    yield f"playhead {playhead.__version__} is ready on {shown}"
+    yield f"  workflows: {', '.join(engine.workflows) or 'none'}"
     for trigger in engine.triggers.values():
-        out.note(f"  watches: {trigger.name}")
+        yield f"  watches: {trigger.name}"
     if daemon.url is not None:
-        out.note(f"  answers: {daemon.url}/livez and {daemon.url}/readyz")
-    out.note("  Ctrl-C stops it softly")
+        yield f"  answers: {daemon.url}/livez and {daemon.url}/readyz"
+    yield "  Ctrl-C stops it softly"

@@ -1,0 +1,271 @@
+"""Row 54: nobody reads stdout or stderr, or the reader is slow or gone; whoever works, works on."""
+
+import contextlib
+import fcntl
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from playhead.cli import voice as voices
+from playhead.cli.voice import Voice, log_lines
+from tests.journeys.conftest import wait_until
+
+LOUD = """
+import logging
+import app
+from playhead import Context, Engine, Workflow, step
+
+{setup}
+
+@step
+def say(x: int, ctx: Context) -> int:
+    {say}
+    return x
+
+loud = Workflow("loud", steps=[say])
+engine = Engine("sqlite:///log.db", workflows=[loud, app.light], threads=2, grace={grace})
+"""
+LINE = '"x" * 99'
+OWN_HANDLER = """
+import sys
+from engine import serving
+serving.LAST = 1.0
+logging.basicConfig(stream=sys.stdout)
+"""
+
+
+class Unread:
+    """A program of the command line whose stderr, or stdout, is a pipe of 4 KiB read by nobody."""
+
+    def __init__(self, folder, *words, stream="stderr"):
+        self.reading, writing = os.pipe()
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: writing}
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "playhead", *words],
+            cwd=folder, env={**os.environ, "PYTHONUNBUFFERED": "1"}, **streams,
+        )  # fmt: skip
+        os.close(writing)
+
+    def text(self):
+        """Read at last, to the end."""
+        with os.fdopen(self.reading, errors="replace") as pipe:
+            self.reading = None
+            return pipe.read()
+
+    def is_full(self):
+        """Tell whether the pipe can take no more than a few bytes."""
+        waiting = fcntl.ioctl(self.reading, 0x541B, b"\0" * 4)  # FIONREAD
+        return int.from_bytes(waiting, sys.byteorder) > 3900
+
+    def drop(self):
+        """Go away without having read."""
+        if self.reading is not None:
+            os.close(self.reading)
+            self.reading = None
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.drop()
+
+
+@pytest.fixture
+def unread(app):
+    """Start commands that nobody reads; all are ended at the end."""
+    begun = []
+
+    def start(*words, **options):
+        begun.append(Unread(app, *words, **options))
+        return begun[-1]
+
+    yield start
+    for one in begun:
+        one.end()
+
+
+@pytest.fixture
+def loud(app):
+    """Lay out an app whose step says something to a stream."""
+
+    def lay(say, setup="", grace=0.3):
+        (app / "loud.py").write_text(LOUD.format(say=say, setup=setup, grace=grace))
+
+    return lay
+
+
+def test_a_daemon_whose_lines_nobody_reads(unread, loud, app, program, desk, ended):
+    """A full stderr: 300 runs and their warnings are done; SIGTERM ends it with 0, softly."""
+    loud(f"ctx.log.warning({LINE})")
+    daemon = unread("serve", "loud.py")
+    code = "import loud\nfor x in range(300): print(loud.engine.start(loud.loud, x=x).id)"
+    status, out, err = program(code).finish()
+    assert status == 0, err
+    ended(out.split())
+    assert daemon.is_full()
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(20) == 0
+    assert desk.log.workers() == []
+    said = daemon.text()
+    assert "is ready on" in said
+    assert len(said) < 5000
+
+
+def test_a_daemon_whose_reader_comes_late(unread, loud, program, ended):
+    """Lines wait for a slow reader: none is lost, and the last one comes too."""
+    loud(f"ctx.log.warning({LINE})")
+    daemon = unread("serve", "loud.py")
+    code = "import loud\nfor x in range(100): print(loud.engine.start(loud.loud, x=x).id)"
+    ids = program(code).finish()[1].split()
+    ended(ids)
+    read = []
+    reader = threading.Thread(target=lambda: read.append(daemon.text()))
+    reader.start()
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(20) == 0
+    reader.join()
+    assert all(f"{run} loud: succeeded" in read[0] for run in ids)
+    assert read[0].count("x" * 99) == 100
+    assert read[0].endswith("drained; what was not done stays in the log\n")
+
+
+def test_a_daemon_whose_reader_has_gone(unread, loud, program, ended):
+    """A closed stderr is no reason to end, nor to end badly."""
+    loud(f"ctx.log.warning({LINE})")
+    daemon = unread("serve", "loud.py")
+    wait_until(lambda: os.read(daemon.reading, 100))
+    daemon.drop()
+    code = "import loud\nfor x in range(20): print(loud.engine.start(loud.loud, x=x).id)"
+    ended(program(code).finish()[1].split())
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("say", "setup", "code"),
+    [
+        ("print('x' * 9999)", "", 0),
+        (f"for _ in range(99): ctx.log.warning({LINE})", OWN_HANDLER, 130),
+    ],
+    ids=["print", "handler"],
+)
+def test_a_step_that_waits_for_its_reader_waits_alone(
+    unread, loud, program, desk, ended, until, say, setup, code
+):
+    """What a step prints, or logs by its own handler, holds that step; others go on.
+
+    SIGTERM ends the daemon after `grace`, and the step is released, charged to nobody. Only if
+    the app's own handler holds the daemon's last word too is it not waited for, and that is 130.
+    """
+    loud(say, setup=setup)
+    daemon = unread("serve", "loud.py", stream="stdout")
+    (stuck,) = (
+        program("import loud\nprint(loud.engine.start(loud.loud, x=0).id)").finish()[1].split()
+    )
+    until(daemon.is_full, 20)
+    light = "import loud, app\nfor x in range(20): print(loud.engine.start(app.light, x=x).id)"
+    ended(program(light).finish()[1].split())
+    assert desk.get(stuck).status == "running"
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(20) == code
+    lost = desk.history(stuck)[-1]
+    assert (lost.type, lost.data["reason"]) == ("step.lost", "its worker shut down")
+
+
+def test_a_run_whose_progress_nobody_reads(unread, loud, app, desk, until):
+    """`run` with a full stderr does its work; the run has ended before a line is read."""
+    loud("for n in range(200): ctx.progress(n / 200, 'x' * 99); ctx.log.info('')")
+    one = unread("run", "loud.py:loud", "x=1")
+    until(lambda: (app / "log.db").exists() and desk.runs(status="succeeded"), 20)
+    assert one.process.poll() is None, "the last lines wait for their reader"
+    said = one.text()
+    assert one.process.wait(20) == 0
+    assert "say: succeeded" in said
+
+
+# --- the voice itself ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pipe():
+    """Give the reading end of a pipe of 4 KiB, and a voice that says into it."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    stream = os.fdopen(writing, "w")
+    yield reading, Voice(stream)
+    with contextlib.suppress(OSError):
+        os.close(reading)
+    stream.close()
+
+
+def test_what_is_left_out_is_told(pipe, monkeypatch):
+    """Beyond the lines that may wait some are left out; their number stands in their place."""
+    monkeypatch.setattr(voices, "MOST", 50)
+    reading, voice = pipe
+    for number in range(500):
+        voice.say(f"{number:0>99}\n")
+    said = []
+    reader = threading.Thread(
+        target=lambda: said.extend(iter(lambda: os.read(reading, 999), b""))
+    )
+    reader.start()
+    voice.close()
+    voice._stream.close()
+    reader.join()
+    lines = b"".join(said).decode().splitlines()
+    numbers = [int(line) for line in lines if not line.startswith("(")]
+    assert numbers == list(range(len(numbers)))
+    assert 50 <= len(numbers) < 500
+    assert lines[-1] == f"({500 - len(numbers)} lines are left out: nobody read them)"
+
+
+def test_a_voice_that_nobody_hears_ends(pipe):
+    """Closing waits as long as it was told, and leaves the thread to the end of the process."""
+    reading, voice = pipe
+    for _ in range(500):
+        voice.say("x" * 99 + "\n")
+    voice.close(0.05)
+    assert voice._thread.is_alive()
+    voice.say("too late\n")
+    os.close(reading)
+    voice._thread.join(10)
+    assert not voice._thread.is_alive()
+
+
+def test_a_voice_without_a_descriptor_is_the_stream():
+    """Into a stream of Python's the same is said, in order; nothing said starts no thread."""
+    stream = io.StringIO()
+    voice = Voice(stream)
+    for number in range(300):
+        voice.say(f"{number}\n")
+    voice.close()
+    assert stream.getvalue() == "".join(f"{n}\n" for n in range(300))
+    silent = Voice(stream)
+    silent.close()
+    assert silent._thread is None
+
+
+def test_warnings_are_said_where_nobody_else_hears_them(monkeypatch):
+    """An app without logging of its own has its warnings said, escaped; one with it has not."""
+    stream = io.StringIO()
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    voice = Voice(stream)
+    with log_lines(voice):
+        logging.getLogger("playhead.engine").warning("a \x1b[31m%s", "warning")
+        logging.getLogger("playhead.engine").info("a remark")
+    assert root.handlers == []
+    theirs = logging.NullHandler()
+    root.addHandler(theirs)
+    with log_lines(voice):
+        assert root.handlers == [theirs]
+        logging.getLogger("playhead.engine").warning("theirs")
+    voice.close()
+    assert stream.getvalue() == "a \\x1b[31mwarning\n"
