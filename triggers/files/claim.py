@@ -19,7 +19,7 @@ from triggers.files.below import NotTheFile
 from triggers.files.complete import Rule
 from triggers.files.identity import Identity
 from triggers.files.pattern import Pattern
-from triggers.files.place import skipped
+from triggers.files.place import inodes, skipped
 from triggers.files.scan import Found, Look, glance, scan
 from triggers.files.sights import Sight, Sights
 from triggers.files.telling import Telling
@@ -43,6 +43,7 @@ class Plan(NamedTuple):
     every: float | None  # seconds between two looks, if the user says so
     revision: str
     start: Start
+    logs: list[str]  # databases of the engines that have this trigger: never to be opened
 
     def look(self) -> Look:
         """Look at the folder, at all but what was moved away. *Touches the world.*
@@ -50,11 +51,16 @@ class Plan(NamedTuple):
         Raises:
             OSError: the folder is not there, or cannot be read.
         """
-        return scan(self.pattern, without=self._without(), marker=self._markers())
+        return scan(
+            self.pattern, without=self._without(), marker=self._markers(), off=inodes(self.logs)
+        )
 
     def glance(self, told: Iterable[str]) -> list[Found]:
         """Look at single files, by relative path. *Touches the world.*"""
-        return glance(self.pattern, told, without=self._without(), marker=self._markers())
+        return glance(
+            self.pattern, told,
+            without=self._without(), marker=self._markers(), off=inodes(self.logs),
+        )  # fmt: skip
 
     def known(self) -> list[str]:
         """Give the keys of files that are there now and are not to count. *Touches the world.*"""

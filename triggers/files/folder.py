@@ -150,6 +150,7 @@ class Folder:
         tell.stays(door, "the name is not UTF-8", look.unreadable, now)
         tell.stays(door, "a folder cannot be read", look.closed, now)
         tell.stays(door, "ignored name", look.ignored, now)
+        tell.stays(door, "the engine's own database", look.kept_off, now)
         odd: dict[str, list[str]] = {one: [] for one in tell.reasons("not a regular file")}
         for relative, what in look.odd:
             odd.setdefault(f"not a regular file: {what}", []).append(relative)

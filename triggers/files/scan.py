@@ -30,6 +30,9 @@ class Found(NamedTuple):
     mtime: int  # nanoseconds
 
 
+Inode = tuple[int, int]  # device and number: a file, whatever it is called
+
+
 class Look(NamedTuple):
     """What one look at a folder saw."""
 
@@ -39,6 +42,7 @@ class Look(NamedTuple):
     odd: list[tuple[str, str]]  # relative paths that fit, and what stands there: no file
     unreadable: list[str]  # names that are not UTF-8: the bytes of the relative path, in hex
     closed: list[str]  # folders below the root that could not be read, each with the reason
+    kept_off: list[str]  # relative paths of files that nobody may open
 
 
 def scan(
@@ -46,6 +50,7 @@ def scan(
     *,
     without: Collection[str] = (),
     marker: re.Pattern[str] | None = None,
+    off: Collection[Inode] = (),
 ) -> Look:
     """Look at all that a pattern means. *Touches the world: reads folders.*
 
@@ -53,11 +58,12 @@ def scan(
         pattern: where to look, and for what.
         without: folders below the root, relative, that are left out.
         marker: names of markers, which are never files of the user's.
+        off: files that nobody may open, whatever they are called here.
 
     Raises:
         OSError: the root is not there, is no folder or cannot be read.
     """
-    look = Look([], set(), [], [], [], [])
+    look = Look([], set(), [], [], [], [], [])
     folders = [(pattern.root, "", pattern.start)]
     while folders:
         folder, prefix, places = folders.pop()
@@ -80,7 +86,7 @@ def scan(
                     if entry.is_file(follow_symlinks=False):
                         look.markers.add(prefix + name)
                 elif pattern.fits(places, name):
-                    _add(look, entry, prefix + name, is_ignored=pattern.ignores(name))
+                    _add(look, entry, prefix + name, off, is_ignored=pattern.ignores(name))
     return look
 
 
@@ -90,6 +96,7 @@ def glance(
     *,
     without: Collection[str] = (),
     marker: re.Pattern[str] | None = None,
+    off: Collection[Inode] = (),
 ) -> list[Found]:
     """Look at single files that a watch has told of. *Touches the world: opens their folders.*
 
@@ -98,6 +105,7 @@ def glance(
         told: relative paths; those that are not meant, or are no files, are passed over.
         without: folders below the root, relative, that are left out.
         marker: names of markers.
+        off: files that nobody may open; passed over.
     """
     found = []
     for relative in told:
@@ -108,7 +116,7 @@ def glance(
                 status = place.status()
         except (NotTheFile, OSError):
             continue
-        if stat.S_ISREG(status.st_mode):
+        if stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) not in off:
             found.append(Found(relative, status.st_size, status.st_mtime_ns))
     return found
 
@@ -132,7 +140,10 @@ def _is_meant(
     return is_fit and is_text(relative)
 
 
-def _add(look: Look, entry: os.DirEntry[str], relative: str, *, is_ignored: bool) -> None:
+def _add(
+    look: Look, entry: os.DirEntry[str], relative: str, off: Collection[Inode],
+    *, is_ignored: bool,
+) -> None:  # fmt: skip
     if not is_text(relative):
         if not is_ignored:
             look.unreadable.append(os.fsencode(relative).hex())
@@ -144,7 +155,9 @@ def _add(look: Look, entry: os.DirEntry[str], relative: str, *, is_ignored: bool
         status = entry.stat(follow_symlinks=False)
     except OSError:
         return  # gone since the folder was read
-    if stat.S_ISREG(status.st_mode):
+    if (status.st_dev, status.st_ino) in off:
+        look.kept_off.append(relative)
+    elif stat.S_ISREG(status.st_mode):
         look.files.append(Found(relative, status.st_size, status.st_mtime_ns))
     else:
         what = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")

@@ -115,7 +115,7 @@ class FileTrigger:
             more = {}  # as it was before there were such options: nothing is armed anew
         self._plan = Plan(
             name=self.name, pattern=seen, rule=rule, key=key, after=gone, limit=limit,
-            initial=initial, every=every, start=begin,
+            initial=initial, every=every, start=begin, logs=[],
             revision=revision_of(
                 kind=self.kind, workflow=self.workflow, pattern=text, root=seen.root,
                 complete=rule.kind, settle=rule.settle / clock.SECOND, key=key, **more,
@@ -134,12 +134,13 @@ class FileTrigger:
         self._plan.start.check(workflows)
 
     def check_log(self, path: str) -> None:
-        """Refuse a database file, absolute, that lies where the pattern looks.
+        """Refuse a database file, absolute, that lies where the pattern looks; else keep off it.
 
         Raises:
             DefinitionError: it says what to write.
         """
         check_log(self._plan.pattern, path)
+        self._plan.logs.append(path)
 
     def revision(self) -> str:
         """Give the options as text."""
