@@ -93,8 +93,13 @@ def kill_at_any_instant(path):
 
 def traced(path, tag, rules, stop=None):
     """Let a writer run under strace with injected faults until it dies or has done `stop`."""
+    return traced_at(path, tag, rules, append_some if stop else append_for_ever)
+
+
+def traced_at(path, tag, rules, work):
+    """Let some work be done under strace with injected faults until it dies or is done."""
     reading, writing = os.pipe()
-    pid, pipe = forked(append_some if stop else append_for_ever, path, tag, reading)
+    pid, pipe = forked(work, path, tag, reading)
     tracer = subprocess.Popen(
         ["strace", "-f", "-o", "/dev/null", "-p", str(pid)]
         + [word for rule in rules for word in ("-e", rule)],

@@ -5,7 +5,6 @@ are open it holds one on the database and one on the -shm.
 """
 
 import json
-import os
 import subprocess
 import sys
 
