@@ -89,6 +89,9 @@ class Database(Protocol):
             StorageError: it cannot be used, and why.
         """
 
+    def is_there(self) -> bool:
+        """Say whether it has been made already; makes nothing."""
+
     def is_ours(self) -> bool:
         """Say whether this process, and not one it was forked from, made this object."""
 

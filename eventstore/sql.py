@@ -60,6 +60,10 @@ class SqlLog:
         self._hall = parts.hall
         _open_logs.add(self)
 
+    def is_there(self) -> bool:
+        """Say whether the log has been made already; makes nothing."""
+        return self.database.is_there()
+
     def append(self, append: Append) -> list[Tip]:
         """Write all of it in one transaction, durable when it returns."""
         return self._writer.append(append)

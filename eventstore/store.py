@@ -147,6 +147,9 @@ class Log(Protocol):
     path: str | None  # of the file it lies in, absolute; None: in no file
     counters: Counters
 
+    def is_there(self) -> bool:
+        """Say whether the log has been made already; makes nothing."""
+
     def append(self, append: Append) -> list[Tip]:
         """Write all of it in one transaction, durable when it returns.
 

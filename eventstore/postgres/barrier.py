@@ -9,10 +9,16 @@ shares (`guards.py`): then all that was drawn before is either visible or gone f
 import threading
 
 from eventstore import clock
+from eventstore.errors import StorageBusy
 from eventstore.postgres.database import Postgres
 from eventstore.postgres.guards import LOCK_KEY
 
-PATIENCE = 0.03  # seconds for a hole to fill by itself
+FILLS_IN = 0.03  # seconds for a hole to fill by itself
+# While we wait for the lock alone, new writers wait behind us; so not for long, and not again
+# at once. A writer is done within milliseconds, unless its server process stands still.
+ALONE = "100ms"
+PAUSE = 0.2  # seconds between two tries
+PATIENCE = 10.0  # seconds for the first answer, which cannot be an old one
 _HAIL = "SELECT pg_advisory_xact_lock(" + LOCK_KEY + ")"
 
 
@@ -23,36 +29,57 @@ class Barrier:
         self._database = database
         self._lock = threading.Lock()
         self._safe: int | None = None  # not asked yet
+        self._tried = float("-inf")
 
     def safe(self) -> int:
-        """Give the highest position before which nothing can still appear."""
-        sql = self._database.sql
+        """Give the highest position known before which nothing can still appear.
+
+        Raises:
+            StorageBusy: a writer was in the way all the time, and nothing is known yet.
+        """
         with self._lock:
-            top = self._database.query(sql.TOP)[0][0] or 0
+            top: int = self._database.query(self._database.sql.TOP)[0][0] or 0
             if self._safe is None:
-                self._pass()
+                self._safe = self._first(top)
+            elif top > self._safe and (self._fills(self._safe, top) or self._try()):
                 self._safe = top
-            elif top > self._safe:
-                until = clock.real_seconds() + PATIENCE
-                while not self._is_whole(self._safe, top):
-                    if clock.real_seconds() > until:
-                        self._pass()
-                        break
-                    clock.real_sleep(0.005)
-                self._safe = max(self._safe, top)
             return self._safe
 
-    def _is_whole(self, after: int, top: int) -> bool:
-        count = self._database.query(self._database.sql.COUNT_BETWEEN, (after, top))[0][0]
-        return int(count) == top - after
+    def _first(self, top: int) -> int:
+        until = clock.real_seconds() + PATIENCE
+        while not self._try():
+            if clock.real_seconds() > until:
+                raise StorageBusy(
+                    f"{self._database.place}: a transaction that writes events has not ended for"
+                    f" {PATIENCE:g} s; find it in pg_stat_activity"
+                )
+            clock.real_sleep(PAUSE)
+        return top
 
-    def _pass(self) -> None:
-        """Wait until every writer that had drawn a position has ended."""
+    def _fills(self, after: int, top: int) -> bool:
+        """Say whether all positions between are there, if need be in a moment."""
+        until = clock.real_seconds() + FILLS_IN
+        while self._count(after, top) < top - after:
+            if clock.real_seconds() > until:
+                return False
+            clock.real_sleep(0.005)
+        return True
+
+    def _count(self, after: int, top: int) -> int:
+        return int(self._database.query(self._database.sql.COUNT_BETWEEN, (after, top))[0][0])
+
+    def _try(self) -> bool:
+        """Wait until every writer that had drawn a position has ended; False if one has not."""
+        if clock.real_seconds() - self._tried < PAUSE and self._safe is not None:
+            return False
         table = f"'{self._database.sql.schema}event'::regclass::oid"
-        with self._database.reading() as cursor:
-            cursor.execute("BEGIN")
-            try:
-                cursor.execute("SET LOCAL lock_timeout = '30s'")
+        try:
+            with self._database.reading() as cursor:
+                cursor.execute("BEGIN")
+                cursor.execute(f"SET LOCAL lock_timeout = '{ALONE}'")
                 cursor.execute(_HAIL.format(oid=table))
-            finally:
-                cursor.execute("ROLLBACK")
+                cursor.execute("COMMIT")
+        except StorageBusy:
+            self._tried = clock.real_seconds()
+            return False
+        return True

@@ -71,6 +71,19 @@ class Postgres:
             )
         return self._writer or self._open()
 
+    def is_there(self) -> bool:
+        """Say whether the schema holds a log."""
+        if self._writer is not None:
+            return True
+        session = self.connect()
+        try:
+            opening.look_at(session, self.address)
+            return opening.recognise(session, self.address)
+        except psycopg.Error as error:
+            raise faults.translate(error, self.place) from error
+        finally:
+            self.drop(session)
+
     def is_ours(self) -> bool:
         """Say whether this process, and not one it was forked from, made this object."""
         return self._pid == os.getpid()

@@ -160,3 +160,4 @@ def tune_writer(session: Session) -> None:
     session.run("SET lock_timeout = '10s'")
     session.run("SET enable_hashjoin = off")
     session.run("SET enable_mergejoin = off")
+    session.run("SET plan_cache_mode = force_generic_plan")

@@ -21,7 +21,7 @@ from eventstore.sqlite import bulk, faults, statements
 from eventstore.sqlite.checkpoints import Checkpoints
 from eventstore.sqlite.opening import open_reader, open_writer
 from eventstore.sqlite.patience import Patience
-from eventstore.sqlite.place import Footing, check_place
+from eventstore.sqlite.place import Footing, check_place, has_content
 from eventstore.sqlite.session import Counted, Session, close_all, engine_of
 from eventstore.store import Counters
 
@@ -72,6 +72,10 @@ class Sqlite:
             raise self._fault
         return self._writer or self._open()
 
+    def is_there(self) -> bool:
+        """Say whether there is a file that is not empty; in memory there is."""
+        return self.path is None or has_content(self.path)
+
     def is_ours(self) -> bool:
         """Say whether this process, and not one it was forked from, made this object."""
         return self._pid == os.getpid()
@@ -82,15 +86,11 @@ class Sqlite:
                 return self._writer
             if self.path is not None:
                 check_place(self.path)
-            with self.patience.translated():
-                writer = self.patience.retry(
-                    lambda: open_writer(
-                        Session(self._engine),
-                        self.path,
-                        self.place,
-                        self.checkpoints,
-                    )
+            writer = self.patiently(
+                lambda: open_writer(
+                    Session(self._engine), self.path, self.place, self.checkpoints
                 )
+            )
             self._everything.insert(0, writer)
             self._finalizer = weakref.finalize(self, close_all, self._everything)
             if self.path is not None:
@@ -285,7 +285,7 @@ class Sqlite:
         self._writing.release()
 
     def failed(self, reason: LogError) -> None:
-        """Take note that there was no room."""
+        """Note that there was no room."""
         self.checkpoints.is_cramped |= isinstance(reason, StorageFull)
 
     def tidy(self) -> None:

@@ -96,6 +96,14 @@ def check_writable(path: str) -> None:
         )
 
 
+def has_content(path: str) -> bool:
+    """Say whether there is a file that is not empty."""
+    try:
+        return os.stat(path).st_size > 0  # noqa: PTH116
+    except OSError:
+        return False
+
+
 class Footing:
     """The inodes of a database's files as they were when it was opened."""
 

@@ -132,6 +132,15 @@ def must_exist(engine: "Engine") -> None:
         )
     path = path_of(engine)
     if path is None:
+        try:
+            is_there = engine.log.is_there()
+        except LogError as error:
+            raise playhead.StorageError(str(error)) from error
+        if not is_there:
+            raise Wrong(
+                f"there is no log in {engine.url} yet; the first run makes it:"
+                " playhead run APP:WORKFLOW"
+            )
         return
     if not os.path.exists(path):  # noqa: PTH110
         raise Wrong(
