@@ -10,7 +10,6 @@ import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -214,21 +213,41 @@ def timed(code: str) -> float:
 
 def main() -> None:
     """Run all, or what is named."""
+    from benchmarks import grown, together  # noqa: PLC0415 - they say things by this file
+    from benchmarks.places import places  # noqa: PLC0415
+
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", help="sleep, one, many, long, import; default: all")
+    parser.add_argument(
+        "what",
+        nargs="*",
+        help="sleep, one, many, long, import, together, timers, grown; default: all but grown",
+    )
     parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--events", type=int, default=10_000_000, help="of `grown`")
+    parser.add_argument("--sqlite", action="store_true", help="leave PostgreSQL out")
     options = parser.parse_args()
+    whole = max(options.runs * 2 // CLIENTS, 1) * CLIENTS
     parts: dict[str, Callable[[Path], None]] = {
         "sleep": lambda folder: sleeping(folder, 10_000),
         "one": lambda folder: one_at_a_time(folder, options.runs),
-        "many": lambda folder: at_once(folder, max(options.runs * 2 // CLIENTS, 1) * CLIENTS),
+        "many": lambda folder: at_once(folder, whole),
         "long": lambda folder: long_run(folder, 10_000),
         "import": lambda _: imports(),
     }
+    both: dict[str, Callable[[str], None]] = {
+        "together": lambda kind: together.measure(at, kind, whole),
+        "timers": lambda kind: grown.timers(at, kind),
+        "grown": lambda kind: grown.appending(at, kind, options.events),
+    }
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, SQLite, synchronous=FULL")
-    with tempfile.TemporaryDirectory() as folder:
-        for name in options.what or parts:
-            parts[name](Path(folder))
+    wanted = options.what or [*parts, "together", "timers"]
+    with places(postgres=not options.sqlite) as at:
+        for name in wanted:
+            if name in parts:
+                parts[name](at.folder)
+                continue
+            for kind in at.kinds:
+                both[name](kind)
 
 
 if __name__ == "__main__":

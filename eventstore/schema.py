@@ -78,11 +78,10 @@ stream = sa.Table(
     sqlite_autoincrement=True,
     **_STRICT,
 )
-_unowned_and_due = sa.and_(stream.c.owner.is_(None), stream.c.due.is_not(None))
 sa.Index(
     "stream_ready", stream.c.kind, stream.c.priority, stream.c.due,
-    sqlite_where=_unowned_and_due, postgresql_where=_unowned_and_due,
-)  # fmt: skip
+    sqlite_where=sa.and_(stream.c.owner.is_(None), stream.c.due.is_not(None)),
+).ddl_if(dialect="sqlite")  # fmt: skip
 sa.Index(
     "stream_owner", stream.c.owner,
     sqlite_where=stream.c.owner.is_not(None), postgresql_where=stream.c.owner.is_not(None),

@@ -16,6 +16,9 @@ _KEY_HERE = LOCK_KEY.format(oid="TG_RELID")
 GUARDS = (
     "ALTER TABLE @stream SET (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02)",
     "ALTER TABLE @worker SET (fillfactor = 50)",
+    # SQLite has its row's number at the end of each index by itself.
+    """CREATE INDEX stream_ready ON @stream(kind, priority, due, number)
+    WHERE owner IS NULL AND due IS NOT NULL""",
     "CREATE SEQUENCE @change",
     """CREATE FUNCTION @event_is_immutable() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN

@@ -102,12 +102,19 @@ _TEXTS_OF: dict[str, str] = {
     "BY_CREATED": "created >= %s",
     "NEWEST_FIRST": " ORDER BY number DESC LIMIT %s",
     # Claiming.
+    # By order and limit, not by max and min: so it goes by the index also where nothing has been
+    # counted yet (ANALYZE), and the planner believes in no rows.
     "TOP_PRIORITY": (
-        "SELECT max(priority) FROM @stream"
-        " WHERE kind = %s AND priority < %s AND owner IS NULL AND due IS NOT NULL"
+        "SELECT (SELECT priority FROM @stream WHERE kind = %s AND priority < %s"
+        " AND owner IS NULL AND due IS NOT NULL ORDER BY priority DESC LIMIT 1)"
     ),
     "READY": _READY,
-    "OWNERS": "SELECT DISTINCT owner FROM @stream WHERE owner IS NOT NULL",
+    "OWNERS": (
+        "WITH RECURSIVE one(owner) AS ("
+        " (SELECT owner FROM @stream WHERE owner IS NOT NULL ORDER BY owner LIMIT 1) UNION ALL"
+        " SELECT (SELECT owner FROM @stream WHERE owner > one.owner ORDER BY owner LIMIT 1)"
+        " FROM one WHERE owner IS NOT NULL) SELECT owner FROM one WHERE owner IS NOT NULL"
+    ),
     "LOST": _LOST,
     # Materialized, so that no plan locks more rows than are given.
     "READY_TO_TAKE": f"WITH mine AS MATERIALIZED ({_READY} FOR UPDATE SKIP LOCKED) TABLE mine",
@@ -123,8 +130,8 @@ _TEXTS_OF: dict[str, str] = {
     "ASLEEP_TO_WAKE": _ASLEEP + " FOR UPDATE OF stream SKIP LOCKED",
     "WAKE": f"UPDATE @stream SET due = %s WHERE id = {_TEXTS}",
     "NEXT_DUE": (
-        "SELECT min(due) FROM @stream"
-        " WHERE kind = %s AND priority = %s AND owner IS NULL AND due IS NOT NULL AND due > %s"
+        "SELECT (SELECT due FROM @stream WHERE kind = %s AND priority = %s"
+        " AND owner IS NULL AND due IS NOT NULL AND due > %s ORDER BY due LIMIT 1)"
     ),
     "OWNED": "SELECT id, version, due FROM @stream WHERE owner = %s",
     # Workers.
@@ -225,7 +232,7 @@ _TEXTS_OF: dict[str, str] = {
         " (SELECT 1 FROM @stream AS stream WHERE stream.id = event.stream)"
     ),
     # Following the whole log.
-    "TOP": "SELECT max(position) FROM @event",
+    "TOP": "SELECT (SELECT position FROM @event ORDER BY position DESC LIMIT 1)",
     "COUNT_BETWEEN": "SELECT count(*) FROM @event WHERE position > %s AND position <= %s",
 }
 

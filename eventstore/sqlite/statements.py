@@ -94,7 +94,13 @@ READY = (
     HEAD + " INDEXED BY stream_ready WHERE kind = ? AND priority = ? AND owner IS NULL AND"
     " due IS NOT NULL AND due <= ? AND " + NEEDS_MET + " ORDER BY due, number LIMIT ?"
 )
-OWNERS = "SELECT DISTINCT owner FROM stream WHERE owner IS NOT NULL"
+# From one owner to the next by the index: a worker may own many streams.
+OWNERS = (
+    "WITH RECURSIVE one(owner) AS ("
+    " SELECT min(owner) FROM stream WHERE owner IS NOT NULL UNION ALL"
+    " SELECT (SELECT min(owner) FROM stream WHERE owner > one.owner) FROM one"
+    " WHERE owner IS NOT NULL) SELECT owner FROM one WHERE owner IS NOT NULL"
+)
 LOST = (
     HEAD + " WHERE owner IN (SELECT value FROM json_each(?)) AND kind = ? AND "
     + NEEDS_MET + " ORDER BY priority DESC, due IS NULL, due, number LIMIT ?"
