@@ -30,7 +30,6 @@ def iso(moment: datetime | None) -> str | None:
 
 def row_doc(engine: "Engine", row: RunRow) -> Doc:
     """Give a run of a list. *Reads the log* for what a failed one failed of."""
-    error = engine.get(row.id).error if row.status == "failed" else None
     return {
         "id": row.id,
         "workflow": row.workflow,
@@ -41,8 +40,18 @@ def row_doc(engine: "Engine", row: RunRow) -> Doc:
         "tags": row.tags,
         "started_at": iso(row.started_at),
         "ended_at": iso(row.ended_at),
-        "error": error_doc(error) if isinstance(error, RunFailed) else None,
+        "error": _error_of(engine, row) if row.status == "failed" else None,
+        "pruned_at": iso(row.pruned_at),
     }
+
+
+def _error_of(engine: "Engine", row: RunRow) -> Doc | None:
+    """Give what a run failed of; of a pruned one, what its row still says."""
+    if row.pruned_at is None:
+        error = engine.get(row.id).error
+        return error_doc(error) if isinstance(error, RunFailed) else None
+    kept = row.error or {}
+    return {name: kept.get(name) for name in ("type", "message", "step", "attempts")}
 
 
 def run_doc(engine: "Engine", head: Playhead) -> Doc:

@@ -74,6 +74,16 @@ class Meter:
             out.note(f"{self._what} {part} %")
 
 
+def size_words(count: int | None) -> str:
+    """Give a number of bytes for people. *Pure.*"""
+    if count is None:
+        return "size unknown"
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
+
+
 def _doc(copied: "Copied") -> render.Doc:
     return {
         "bytes": copied.bytes,
@@ -85,10 +95,12 @@ def _doc(copied: "Copied") -> render.Doc:
 
 
 def _say(shown: str, copied: "Copied") -> None:
-    out.say(f"{shown}  {copied.bytes} bytes, schema {copied.schema}, verified")
+    size = size_words(copied.bytes)
+    out.say(f"{shown}  {size}, schema {copied.schema}, verified")
     for kind, counts in copied.streams.items():
         each = ", ".join(f"{count} {status}" for status, count in counts.items() if status)
-        out.say(f"  {sum(counts.values())} {kind}s{': ' + each if each else ''}")
+        total = sum(counts.values())
+        out.say(f"  {total} {kind}{'s' * (total != 1)}{': ' + each if each else ''}")
     when = "" if copied.newest is None else f", the newest of {_when(copied.newest)}"
     out.say(f"  {copied.events} events{when}")
 

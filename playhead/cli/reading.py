@@ -85,6 +85,8 @@ def _row(doc: render.Doc) -> list[Cell]:
     last = (
         out.clip(f"{error['type']}: {error['message']}") if error else out.short(doc["inputs"])
     )
+    if doc["pruned_at"]:
+        last = f"pruned on {doc['pruned_at'][:10]}" + (f"; {last}" if error else "")
     started, ended = doc["started_at"][:19] + "Z", doc["ended_at"] or ""
     if ended[:10] == started[:10]:
         ended = ended[11:]  # the day is the same

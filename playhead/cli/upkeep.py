@@ -10,6 +10,7 @@ from engine.namesakes import namesakes
 from eventstore import clock
 from playhead import render
 from playhead.cli import out, target
+from playhead.cli.keeping import size_words
 from playhead.cli.options import FAILED, App, Ends, Json, Url
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def verify(
             heads = [h for kind in KINDS for h in engine.log.heads(kind=kind)]
         else:
             heads = [h for h in [engine.log.head(stream)] if h is not None]
-    counted = {"streams": len(heads), "events": sum(head.tip.version for head in heads)}
+    whole = [head for head in heads if head.purged is None]
+    counted = {"streams": len(heads), "events": sum(head.tip.version for head in whole)}
+    counted["pruned"] = len(heads) - len(whole)
     if json:
         out.result({"ok": not faults, **counted, "faults": faults})
     for fault in () if json else faults:
@@ -44,7 +47,9 @@ def verify(
         out.note(f"{len(faults)} fault{'s' * (len(faults) != 1)} found")
         raise Ends(FAILED)
     if not json:
-        out.say(f"ok: {counted['events']} events in {counted['streams']} streams, chains whole")
+        gone = f" ({counted['pruned']} of them pruned)" if counted["pruned"] else ""
+        events, streams = counted["events"], counted["streams"]
+        out.say(f"ok: {events} events in {streams} streams{gone}, chains whole")
 
 
 def stats(*, app: App = None, url: Url = None, json: Json = False) -> None:
@@ -54,8 +59,9 @@ def stats(*, app: App = None, url: Url = None, json: Json = False) -> None:
     if json:
         out.result(doc)
         return
-    out.say(f"database  {doc['url']}, {_bytes(doc['bytes'])}")
-    out.say(f"runs      {sum(doc['runs'].values())}")
+    out.say(f"database  {doc['url']}, {size_words(doc['bytes'])}")
+    gone = f" ({doc['pruned']} of them pruned)" if doc["pruned"] else ""
+    out.say(f"runs      {sum(doc['runs'].values())}{gone}")
     for status, count in doc["runs"].items():
         out.say(f"  {status:<11} {count}")
     out.say(f"events    {doc['events']}")
@@ -87,7 +93,8 @@ def _stats(engine: "Engine") -> render.Doc:
         "bytes": _size(target.path_of(engine)),
         "runs": dict(sorted(counts.items())),
         "workflows": dict(sorted(workflows.items())),
-        "events": sum(head.tip.version for kind in KINDS for head in heads[kind]),
+        "events": sum(h.tip.version for kind in KINDS for h in heads[kind] if h.purged is None),
+        "pruned": sum(head.purged is not None for head in heads["run"]),
         "next_due": None if due is None else render.iso(clock.from_us(due)),
         "overdue": due is not None and due < now,
         "workers": [
@@ -116,12 +123,3 @@ def _size(path: str | None) -> int | None:
         return None
     files = [path, path + "-wal"]
     return sum(os.path.getsize(f) for f in files if os.path.exists(f))  # noqa: PTH110, PTH202
-
-
-def _bytes(count: int | None) -> str:
-    if count is None:
-        return "size unknown"
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} bytes"

@@ -8,7 +8,7 @@ import pytest
 
 ROW = {
     "id", "workflow", "status", "state", "key", "inputs", "tags", "started_at", "ended_at",
-    "error",
+    "error", "pruned_at",
 }  # fmt: skip
 URL = ("--url", "sqlite:///app.db")
 

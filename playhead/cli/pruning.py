@@ -1,0 +1,173 @@
+"""`prune`: ended runs that are old lose their history; `--export` writes it to a file first."""
+
+import contextlib
+import importlib
+import os
+from collections import Counter
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import playhead
+from eventstore import clock
+from playhead import importing, render
+from playhead.cli import out, target
+from playhead.cli.inputs import read_since
+from playhead.cli.keeping import Meter, size_words
+from playhead.cli.options import App, Json, Url, Wrong
+
+if TYPE_CHECKING:
+    from engine.pruning import Pruned
+    from eventstore import Log
+
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+def prune(
+    *,
+    older_than: Annotated[
+        str,
+        typer.Option(
+            "--older-than", metavar="AGE|TIME",
+            help="Runs that ended longer ago (30d, 12h), or before an ISO time.",
+        ),
+    ],
+    workflow: Annotated[str | None, typer.Option(help="Only runs of this workflow.")] = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(help="Only runs with this end: succeeded, failed, cancelled; repeatable."),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write them to this file before they are deleted."),
+    ] = None,
+    unseen: Annotated[
+        bool,
+        typer.Option("--unseen", help="Also runs whose end a RunTrigger has yet to follow."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would go; delete nothing.")
+    ] = False,
+    app: App = None,
+    url: Url = None,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Delete the history of runs that ended long ago; their keys and statuses stay."""
+    for one in status or ():
+        if one not in ENDED:
+            raise Wrong(
+                f"--status {one}: only ended runs can be pruned: {', '.join(ENDED)}; cancel a live"
+                " one first"
+            )
+    before = clock.to_us(read_since(older_than))
+    if export is not None:
+        _check_target(export)
+    from engine.pruning import Pruning, Wish  # noqa: PLC0415 - after what is said of the words
+
+    with target.steering(app, url) as engine:
+        wish = Wish(
+            before=before, workflow=workflow, statuses=tuple(status or ()), unseen=unseen
+        )
+        pruning = Pruning(engine.log, wish)
+        due = pruning.survey()
+        if dry_run:
+            done = due
+        else:
+            meter, total = Meter("pruned", silent=json), due.runs.total()
+            done = pruning.prune(
+                export=None if export is None else _exporter(engine.log, export, silent=json),
+                told=lambda gone: meter(gone, max(gone, total)),
+            )
+    if json:
+        out.result({"dry_run": dry_run, **_doc(done)})
+    else:
+        _say(done, would=dry_run)
+    if export is not None and done.runs and not dry_run:
+        out.note(f"their history is in {importing.shown(export)}")
+
+
+def _check_target(path: Path) -> None:
+    if path.exists():
+        raise Wrong(f"--export {path} is there already; name a file that is not")
+    if not path.absolute().parent.is_dir():
+        raise Wrong(f"--export {path}: there is no folder {path.parent}; make it first")
+
+
+def _exporter(log: "Log", path: Path, *, silent: bool) -> "Callable[[Collection[str]], None]":
+    """Give what writes runs to a file, which has its name only when it is whole and safe."""
+
+    def write(ids: Collection[str]) -> None:
+        export = importlib.import_module("eventstore.export").export  # only if asked for
+        part = path.with_name(f"{path.name}.{clock.new_id()}.part")
+        try:
+            with part.open("xb") as file:
+                export(
+                    log, file.write, streams=ids, program=playhead.__version__,
+                    told=Meter("written", silent=silent),
+                )  # fmt: skip
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            folder = os.open(path.absolute().parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise Wrong(
+                f"--export {path}: {error.strerror or error}; nothing was deleted"
+            ) from None
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+    return write
+
+
+def _doc(done: "Pruned") -> render.Doc:
+    return {
+        "runs": [
+            {"workflow": workflow, "status": status, "count": count}
+            for (workflow, status), count in sorted(done.runs.items())
+        ],
+        "events": done.events,
+        "oldest": None if done.oldest is None else render.iso(clock.from_us(done.oldest)),
+        "newest": None if done.newest is None else render.iso(clock.from_us(done.newest)),
+        "stay": dict(done.stays),
+        "blobs": done.blobs,
+        "blob_bytes": done.blob_bytes,
+        "freed_bytes": done.freed,
+    }
+
+
+def _say(done: "Pruned", *, would: bool) -> None:
+    total = done.runs.total()
+    what = "would lose" if would else "lost"
+    if not total:
+        out.say("no run is old enough" + (" and may go" if done.stays else ""))
+    else:
+        oldest, newest = clock.from_us(done.oldest or 0), clock.from_us(done.newest or 0)
+        out.say(
+            f"{_runs(total)} {what} {'its' if total == 1 else 'their'} history:"
+            f" {done.events} events; they ended from {out.when(oldest)} to {out.when(newest)}"
+        )
+    each: dict[str, Counter[str]] = {}
+    for (workflow, status), count in done.runs.items():
+        each.setdefault(workflow, Counter())[status] += count
+    for workflow, counts in sorted(each.items()):
+        words = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        out.say(f"  {workflow}: {words}")
+    if done.blobs:
+        size = size_words(done.blob_bytes)
+        out.say(f"{done.blobs} large values that nothing names any more went: {size}")
+    if done.freed:
+        out.say(f"{size_words(done.freed)} given back to the disk")
+    for reason, count in sorted(done.stays.items()):
+        verb = "stays" if count == 1 else "stay"
+        out.note(f"{_runs(count)} {verb}: {reason}")
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"
