@@ -47,11 +47,10 @@ def row_doc(engine: "Engine", row: RunRow) -> Doc:
 
 def _error_of(engine: "Engine", row: RunRow) -> Doc | None:
     """Give what a run failed of; of a pruned one, what its row still says."""
-    if row.pruned_at is None:
-        error = engine.get(row.id).error
-        return error_doc(error) if isinstance(error, RunFailed) else None
-    kept = row.error or {}
-    return {name: kept.get(name) for name in ("type", "message", "step", "attempts")}
+    if row.pruned_at is not None:
+        return dict.fromkeys(("type", "message", "step", "attempts")) | (row.error or {})
+    error = engine.get(row.id).error
+    return error_doc(error) if isinstance(error, RunFailed) else None
 
 
 def run_doc(engine: "Engine", head: Playhead) -> Doc:
@@ -87,13 +86,7 @@ def cause_doc(cause: Cause) -> Doc:
     return {**where, "run": cause.stream, "workflow": cause.workflow, "status": cause.status}
 
 
-_TELLING = (
-    "path",
-    "slot",
-    "id",
-    "run",
-    "key",
-)  # facts that say most of a firing, if it has them
+_TELLING = ("path", "slot", "id", "run", "key")  # facts that say most of a firing
 
 
 def cause_words(doc: Doc) -> str:
@@ -108,15 +101,15 @@ def cause_words(doc: Doc) -> str:
 def step_doc(step: Any) -> Doc:
     """Give a step as it stood. *Reads the log.*"""
     error = step.error
+    if error is not None:
+        error = {"type": error.type, "message": error.message, "traceback": error.traceback}
     return {
         "state": step.state,
         "attempts": step.attempts,
         "visit": step.visit,
         "inputs": step.inputs,
         "output": step.output,
-        "error": None
-        if error is None
-        else {"type": error.type, "message": error.message, "traceback": error.traceback},
+        "error": error,
     }
 
 

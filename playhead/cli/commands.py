@@ -56,6 +56,6 @@ for command in (
     reading.runs, reading.show, replaying.replay, reading.graph,
     steering.signal, steering.cancel, steering.pause, steering.resume, steering.retry,
     breaking.breakers, triggering.triggers,
-    upkeep.verify, upkeep.stats, migrating.migrate, keeping.backup, pruning.prune, making.init,
+    upkeep.verify, upkeep.stats, pruning.prune, keeping.backup, migrating.migrate, making.init,
 ):  # fmt: skip
     app.command(command.__name__)(guarded(command))

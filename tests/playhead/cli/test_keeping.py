@@ -3,12 +3,14 @@
 import importlib.util
 import json
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import freezegun
 import pytest
+
+from eventstore import clock
 
 HISTORY = Path(__file__).parents[2] / "histories" / "schema-1.sql"
 URL = ("--url", "sqlite:///app.db")
@@ -28,7 +30,7 @@ def old(cli: Any, folder: Path) -> Any:
 @pytest.fixture
 def aged(cli: Any) -> Any:
     """A log whose runs, one failed and two succeeded, ended 40 days ago; and one of today."""
-    with freezegun.freeze_time(datetime.now(UTC) - timedelta(days=40)):
+    with freezegun.freeze_time(clock.from_us(clock.now_us()) - timedelta(days=40)):
         cli("run", "app.py:bad", "name=x", "-q", "--key", "bad")
         cli("run", "app.py:hello", "name=Ann", "-q", "--key", "ann")
         cli("run", "app.py:hello", "name=Bob", "-q")
@@ -165,7 +167,7 @@ def test_a_prune_that_cannot_be_meant(aged: Any, words: tuple[str, ...], why: st
 
 def test_filters(aged: Any) -> None:
     """`--workflow` and `--status` narrow it; a date in place of an age counts from there."""
-    soon = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    soon = (clock.from_us(clock.now_us()) - timedelta(days=1)).isoformat()
     said = aged("prune", "--older-than", soon, "--workflow", "hello", "--dry-run", *URL)
     assert said.stdout.splitlines()[1:] == ["  hello: 2 succeeded"]
     said = aged("prune", "--older-than", "30d", "--status", "failed", *URL)
