@@ -45,12 +45,11 @@ def row_doc(engine: "Engine", row: RunRow) -> Doc:
     }
 
 
-def _error_of(engine: "Engine", row: RunRow) -> Doc | None:
+def _error_of(engine: "Engine", row: RunRow) -> Doc:
     """Give what a run failed of; of a pruned one, what its row still says."""
-    if row.pruned_at is not None:
-        return dict.fromkeys(("type", "message", "step", "attempts")) | (row.error or {})
-    error = engine.get(row.id).error
-    return error_doc(error) if isinstance(error, RunFailed) else None
+    if row.pruned_at is None and isinstance(error := engine.get(row.id).error, RunFailed):
+        return error_doc(error)
+    return dict.fromkeys(("type", "message", "step", "attempts")) | (row.error or {})
 
 
 def run_doc(engine: "Engine", head: Playhead) -> Doc:
