@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import sqlalchemy as sa
+
 from eventstore import clock, schema
 from eventstore.errors import LogError, SchemaMismatch, StorageError, StorageUnsuitable
 from eventstore.sqlite.checkpoints import Checkpoints
@@ -60,21 +62,50 @@ def migrate_file(path: str, *, is_check: bool = False, anyway: bool = False) -> 
         raise StorageError(f"there is no log {path} to migrate")
     with _transaction(path, writes=not is_check) as session:
         found = schema_of(session, path)
-        if found is None:
-            raise StorageUnsuitable(f"{path} is empty: there is nothing to migrate")
-        if found > schema.VERSION:
+        living = () if found is None else tuple(_living(session, path))
+        if found is not None and found > schema.VERSION:
             raise SchemaMismatch(outdated(path, found))
-        if found == schema.VERSION:
-            return Standing(found, found, (), ())
-        living = tuple(_living(session, path))
-        from eventstore import migrations  # noqa: PLC0415 - see the caption
+        return _take(session.held, found, living, path, is_check=is_check, anyway=anyway)
 
-        steps = tuple(step.told for step in migrations.steps_from(found))
-        if not is_check:
-            if living and not anyway:
-                raise WorkersAtWork(path, living)
-            migrations.upgrade(session.held, found)
-        return Standing(found, schema.VERSION, steps, living)
+
+def migrate_server(url: str, *, is_check: bool = False, anyway: bool = False) -> Standing:
+    """Bring a log in PostgreSQL to today's schema, as `migrate_file` does with a file.
+
+    Raises:
+        WorkersAtWork, SchemaMismatch, StorageError: as there.
+    """
+    from eventstore.postgres.address import address_of  # noqa: PLC0415 - brings psycopg
+    from eventstore.postgres.migrating import bench  # noqa: PLC0415
+    from eventstore.postgres.opening import outdated as newer  # noqa: PLC0415
+
+    address = address_of(url)
+    with bench(address, writes=not is_check) as laid:
+        if laid.schema is not None and laid.schema > schema.VERSION:
+            raise SchemaMismatch(newer(address, laid.schema))
+        now = clock.now_us()
+        living = tuple(_words(*row[:4]) for row in laid.workers if row[4] > now)
+        return _take(
+            laid.held, laid.schema, living, address.place, is_check=is_check, anyway=anyway
+        )
+
+
+def _take(
+    held: sa.Connection, found: int | None, living: tuple[str, ...], place: str, *,
+    is_check: bool, anyway: bool,
+) -> Standing:  # fmt: skip
+    """Take the steps that are due, within the transaction that is open; say which they are."""
+    if found is None:
+        raise StorageUnsuitable(f"{place} is empty: there is nothing to migrate")
+    if found == schema.VERSION:
+        return Standing(found, found, (), ())
+    from eventstore import migrations  # noqa: PLC0415 - see the caption
+
+    steps = tuple(step.told for step in migrations.steps_from(found))
+    if not is_check:
+        if living and not anyway:
+            raise WorkersAtWork(place, living)
+        migrations.upgrade(held, found)
+    return Standing(found, schema.VERSION, steps, living)
 
 
 @contextlib.contextmanager
@@ -107,4 +138,8 @@ def _living(session: Session, path: str) -> Iterator[str]:
     for worker, name, host, pid, until in session.raw.execute(_WORKERS).fetchall():
         is_free = locks.is_free(WorkerRow(worker, name, host, pid, 0, until, ()))
         if is_free is False or (is_free is None and until > now):
-            yield f"worker {name or worker} (process {pid} on {host})"
+            yield _words(worker, name, host, pid)
+
+
+def _words(worker: str, name: str, host: str, pid: int) -> str:
+    return f"worker {name or worker} (process {pid} on {host})"

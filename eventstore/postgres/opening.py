@@ -90,18 +90,18 @@ def look_at(session: Session, address: Address) -> Server:
     return Server(version, is_pooled=session.raw.info.backend_pid != pid)
 
 
-def recognise(session: Session, address: Address) -> bool:
-    """Say whether the schema holds a log of ours; False if it is empty or not there.
+def schema_of(session: Session, address: Address) -> int | None:
+    """Give the schema that a log is stamped with; None if it is empty or not there.
 
     Raises:
-        SchemaMismatch: it is another program's, or of another version than this Playhead's.
+        SchemaMismatch: it is another program's.
     """
     rows = session.run(
         "SELECT tablename FROM pg_tables WHERE schemaname = %s", (address.schema,)
     ).fetchall()
     names = {name for (name,) in rows}
     if not names:
-        return False
+        return None
     stamp: dict[str, Any] = {}
     if "log_meta" in names:
         quoted = '"' + address.schema.replace('"', '""').replace("%", "%%") + '"'
@@ -112,14 +112,26 @@ def recognise(session: Session, address: Address) -> bool:
             f"{address.place}: schema {address.schema} belongs to another program (it has the"
             f" tables {tables}); name another one with ?schema=NAME in the url"
         )
-    found = int(stamp["schema"])
-    if found != schema.VERSION:
-        raise SchemaMismatch(
-            schema.outdated(
-                address.place, found, backup="pg_dump", migrate="playhead migrate --url URL"
-            )
-        )
-    return True
+    return int(stamp["schema"])
+
+
+def outdated(address: Address, found: int) -> str:
+    """Say why a log of another schema is refused, and what to do with it. *Pure.*"""
+    return schema.outdated(
+        address.place, found, backup="pg_dump", migrate="playhead migrate --url URL"
+    )
+
+
+def recognise(session: Session, address: Address) -> bool:
+    """Say whether the schema holds a log of ours; False if it is empty or not there.
+
+    Raises:
+        SchemaMismatch: it is another program's, or of another version than this Playhead's.
+    """
+    found = schema_of(session, address)
+    if found not in (None, schema.VERSION):
+        raise SchemaMismatch(outdated(address, found))
+    return found is not None
 
 
 def found(session: Session, address: Address) -> None:

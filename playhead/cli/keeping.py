@@ -28,7 +28,7 @@ def backup(
     json: Json = False,
 ) -> None:
     """Copy a log in a SQLite file while engines write to it; the copy is verified."""
-    with target.reading(app, url) as engine:
+    with target.located(app, url) as engine:
         source = engine.log.path
         if source is None:
             raise Wrong(

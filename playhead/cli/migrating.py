@@ -6,7 +6,7 @@ import typer
 
 from playhead import importing
 from playhead.cli import out, target
-from playhead.cli.options import FAILED, App, Ends, Json, Url, Wrong
+from playhead.cli.options import FAILED, App, Ends, Json, Url
 
 
 def migrate(
@@ -23,17 +23,17 @@ def migrate(
     json: Json = False,
 ) -> None:
     """Bring a log of an earlier Playhead to this one's schema; stop what uses it first."""
-    from eventstore.migrating import migrate_file  # noqa: PLC0415 - brings SQLAlchemy
+    from eventstore.migrating import migrate_file, migrate_server  # noqa: PLC0415
 
-    with target.reading(app, url) as engine:
-        if engine.log.path is None:
-            raise Wrong(f"{engine.url} has no schema to migrate")
-        shown = importing.shown(engine.log.path)
-        if not check:
-            due = migrate_file(engine.log.path, is_check=True)
-            if due.steps and not json:
-                out.note(f"backup first: playhead backup --url {engine.url} COPY")
-        done = migrate_file(engine.log.path, is_check=check, anyway=anyway)
+    with target.located(app, url) as engine:
+        path = engine.log.path
+        bring, log = (migrate_server, engine.url) if path is None else (migrate_file, path)
+        place: str = getattr(getattr(engine.log, "database", None), "place", engine.url)
+        shown = place if path is None else importing.shown(path)
+        if not check and not json and bring(log, is_check=True).steps:
+            copy = "pg_dump" if path is None else f"playhead backup --url {engine.url} COPY"
+            out.note(f"backup first: {copy}")
+        done = bring(log, is_check=check, anyway=anyway)
     if json:
         out.result(
             {"from": done.found, "to": done.schema, "steps": done.steps, "living": done.living}

@@ -35,6 +35,18 @@ def reading(app: str | None, url: str | None) -> Iterator["Engine"]:
 
 
 @contextlib.contextmanager
+def located(app: str | None, url: str | None) -> Iterator["Engine"]:
+    """Give an engine to learn from where a log lies, of whatever schema; a file must exist."""
+    if url is None and app is None:
+        raise Wrong(MISSING)
+    engine = loading.load_engine(app) if url is None and app else playhead.Engine(url or "")
+    if engine.is_private or path_of(engine) is not None:
+        must_exist(engine)
+    with closed(engine):
+        yield engine
+
+
+@contextlib.contextmanager
 def steering(app: str | None, url: str | None) -> Iterator["Engine"]:
     """Give an engine to steer with; an app, if there is one, knows types and breakers."""
     if app is None:
