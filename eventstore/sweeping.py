@@ -13,16 +13,16 @@ from eventstore.store import Log
 
 REST = 24 * 3600 * clock.SECOND  # a value that was put since stays, named or not
 PAGE = 5000  # events looked at together
-_NAME = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_NAME = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _CODED = '{"coded'  # an event whose names a codec hides begins so
 _EVER = 2**63 - 1
 
 Told = Callable[[int, int], None]
 
 
-def names_in(content: bytes) -> set[str]:
-    """Give what may be names of blobs in some bytes. *Pure.*"""
-    return set(map(bytes.decode, _NAME.findall(content))) if len(content) >= 64 else set()
+def names_in(text: str) -> set[str]:
+    """Give what may be names of blobs in a text. *Pure.*"""
+    return set(_NAME.findall(text)) if len(text) >= 64 else set()
 
 
 def sweep(log: Log, *, now: int, told: Told | None = None) -> tuple[int, int]:
@@ -55,7 +55,7 @@ def sweep(log: Log, *, now: int, told: Told | None = None) -> tuple[int, int]:
                     " still in use cannot be read; none was deleted. Give the app with --app: its"
                     " engine has the codec"
                 )
-            named |= names_in(event.data.encode())
+            named |= names_in(event.data)
         position = page[-1].position
         if told is not None:
             told(min(position, last), last)
@@ -69,5 +69,5 @@ def _with_inner(log: Log, named: set[str]) -> set[str]:
     while more := (named & there) - seen:
         seen |= more
         for name in more:
-            named |= names_in(log.blob(name))
+            named |= names_in(log.blob(name).decode("latin-1"))
     return named

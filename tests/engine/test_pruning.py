@@ -141,6 +141,26 @@ def test_old_runs_lose_their_history_and_young_ones_keep_it(engine, frozen):
     assert Pruning(engine.log, wish).prune().runs == {}
 
 
+@pytest.mark.postgres
+def test_pruning_on_postgres(postgres_url, frozen):
+    """Histories and large values go, keys count, and what is left verifies."""
+    engine = Engine(postgres_url, workflows=ALL)
+    old = engine.start("large", letter="x", key="k")
+    engine.run_until_idle()
+    frozen.tick(timedelta(days=40))
+    young = engine.start("large", letter="y")
+    engine.run_until_idle()
+    done = Pruning(engine.log, older(30)).prune()
+    assert done.runs == {("large", "succeeded"): 1}
+    assert (done.blobs, done.blob_bytes) == (1, 100_002)
+    assert young.result() == "y" * 100_000
+    assert engine.start("large", letter="x", key="k") == old
+    with pytest.raises(RunPruned):
+        old.result()
+    assert list(engine.log.verify()) == []
+    engine.close()
+
+
 def test_a_pruned_run_says_so_wherever_it_is_asked_for(engine, frozen):
     """Each way to its history names the day it was pruned; none is an empty lie."""
     run = engine.start("good", n=1, key="k")
