@@ -5,12 +5,15 @@ import pytest
 pytest.register_assert_rewrite("eventstore.testing")
 
 from eventstore import open_log  # noqa: E402 - after the assertions are made to speak
+from tests.servers.kinds import POSTGRES  # noqa: E402
 
-KINDS = ("memory", "sqlite-memory", "sqlite-file")
+KINDS = ("memory", "sqlite-memory", "sqlite-file", POSTGRES)
 
 
-def url_of(kind, folder):
+def url_of(kind, folder, request):
     """Give a url of a kind of log."""
+    if kind == "postgres":
+        return request.getfixturevalue("postgres_log_url")
     return {
         "memory": "memory://",
         "sqlite-memory": "sqlite:///:memory:",
@@ -18,12 +21,9 @@ def url_of(kind, folder):
     }[kind]
 
 
-@pytest.fixture(params=[*KINDS, pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(params=KINDS)
 def log(request, tmp_path):
-    if request.param == "postgres":
-        made = open_log(request.getfixturevalue("postgres_url"))
-    else:
-        made = open_log(url_of(request.param, tmp_path))
+    made = open_log(url_of(request.param, tmp_path, request))
     yield made
     made.close()
 

@@ -1,5 +1,6 @@
 """Servers for any test that asks: `postgres`, and a fresh database by `postgres_url`."""
 
+import itertools
 import os
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from tests.servers.binaries import Missing
 
 NEEDS = "needs PostgreSQL"
+_numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -83,6 +85,25 @@ def postgres_database(postgres: Any) -> Iterator[str]:
 def postgres_url(postgres: Any, postgres_database: str) -> str:
     """The url of an empty database, over TCP."""
     return postgres.url(postgres_database)
+
+
+@pytest.fixture(scope="session")
+def _shared_database(_postgres: Any) -> Iterator[str]:
+    if isinstance(_postgres, str):
+        yield ""
+        return
+    name = _postgres.create()
+    yield name
+    _postgres.drop(name)
+
+
+@pytest.fixture
+def postgres_log_url(postgres: Any, _shared_database: str) -> str:
+    """The url of a log that is not there yet: a schema of its own in a database that is shared.
+
+    It costs a third of a database of its own, and is for tests that do not look at the server.
+    """
+    return f"{postgres.url(_shared_database)}?schema=test_{next(_numbers)}"
 
 
 @pytest.fixture
