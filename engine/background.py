@@ -48,7 +48,7 @@ class Background:
         self._seen = -1
         self._rounds = 0
         self._orphans: dict[str, int] = {}  # runs owned but held by nobody here -> version
-        self._more = False  # something may be claimable that is not due: the dead held it
+        self._more = True  # something may be claimable that is not due: the dead held it
         self._lapse: int | None = None  # when another worker's lease runs out
         self._starved = False  # something may be due, but no slot was free
         self.watched: Callable[[], None] | None = None  # look for ends that others wrote

@@ -1,14 +1,16 @@
 """Several processes on one log: deaths, zombies, drains, quarantine, forks."""
 
+import contextlib
 import json
 import signal as signals
 import sqlite3
 import textwrap
-from pathlib import Path
 
 import pytest
 
+from eventstore import clock, open_log
 from playhead import Engine
+from tests.servers.kinds import POSTGRES
 
 APP = '''
 """An application of the tests: workflows and an engine on the database given."""
@@ -93,7 +95,7 @@ patient = Workflow("patient", steps=[Signal("go", int), step(lambda go: go, name
 
 def make(**options):
     return Engine(
-        f"sqlite:///{HERE / 'log.db'}",
+        (HERE / "url").read_text(),
         workflows=[story, killer, fragile, light, guarded, patient],
         **options,
     )
@@ -109,10 +111,19 @@ with engine:
 """
 
 
+@pytest.fixture(params=["sqlite", POSTGRES])
+def log_url(request, tmp_path):
+    """Give a database that processes can share, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'log.db'}"
+    return request.getfixturevalue("postgres_log_url")
+
+
 @pytest.fixture
-def app(tmp_path):
+def app(tmp_path, log_url):
     """Write the application; give its folder."""
     (tmp_path / "app.py").write_text(textwrap.dedent(APP))
+    (tmp_path / "url").write_text(log_url)
     return tmp_path
 
 
@@ -123,9 +134,10 @@ def serve(program):
 
 
 @pytest.fixture
-def reader(app):
+def reader(app, log_url):
     """Give an engine that only reads and steers."""
-    return Engine(f"sqlite:///{app / 'log.db'}")
+    with contextlib.closing(Engine(log_url)) as engine:
+        yield engine
 
 
 def noted(app):
@@ -267,6 +279,19 @@ def test_a_stopped_worker_is_fenced(app, program, serve, reader, until):
     zombie.process.send_signal(signals.SIGTERM)
     status, _, err = zombie.finish(20)
     assert status == 0, err
+
+
+def test_who_comes_after_a_lease_ran_out_takes_over(app, program, serve, reader, until):
+    """A worker that starts when a stopped one's lease has run out takes its run at once."""
+    (run_id,) = started(program, "story", 1)
+    (app / "hang").touch()
+    zombie = serve("lease=0.5")
+    until((app / "hanging").exists, 20)
+    zombie.process.send_signal(signals.SIGSTOP)
+    (app / "hang").unlink()
+    until(lambda: all(worker.until < clock.now_us() for worker in reader.log.workers()))
+    serve()
+    until(lambda: reader.get(run_id).status == "succeeded", 8)
 
 
 def test_sigterm_drains(app, program, serve, reader, until):
@@ -411,7 +436,7 @@ print(os.waitstatus_to_exitcode(status), len(engine.runs()))
     assert out.strip() == "0 2", err
 
 
-def test_the_log_survives_kills_at_any_moment(app, program, serve, reader, until):
+def test_the_log_survives_kills_at_any_moment(app, log_url, program, serve, reader, until):
     """Killed again and again, the work is done in the end, and each result once."""
     ids = started(program, "story", *range(30))
     for round_ in range(4):
@@ -424,11 +449,11 @@ def test_the_log_survives_kills_at_any_moment(app, program, serve, reader, until
         kinds = told(reader, run_id)
         for name in ("first", "second", "third"):
             assert kinds.count(("step.succeeded", name)) == 1
-    db = sqlite3.connect(Path(app) / "log.db")
-    try:
-        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    finally:
-        db.close()
+    with contextlib.closing(open_log(log_url)) as log:
+        assert list(log.verify()) == []
+    if log_url.startswith("sqlite"):
+        with contextlib.closing(sqlite3.connect(app / "log.db")) as db:
+            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_an_interrupt_in_engine_run_lets_go_of_the_run(app, program, reader, until):
