@@ -19,7 +19,9 @@ FILLS_IN = 0.03  # seconds for a hole to fill by itself
 ALONE = "100ms"
 PAUSE = 0.2  # seconds between two tries
 PATIENCE = 10.0  # seconds for the first answer, which cannot be an old one
-_HAIL = "SELECT pg_advisory_xact_lock(" + LOCK_KEY + ")"
+# One statement, so that the server lets go by itself: held by a process that was just stopped,
+# the lock would keep every writer waiting.
+_HAIL = f"SELECT set_config('lock_timeout', '{ALONE}', true), pg_advisory_xact_lock({LOCK_KEY})"
 
 
 class Barrier:
@@ -75,10 +77,7 @@ class Barrier:
         table = f"'{self._database.sql.schema}event'::regclass::oid"
         try:
             with self._database.reading() as cursor:
-                cursor.execute("BEGIN")
-                cursor.execute(f"SET LOCAL lock_timeout = '{ALONE}'")
                 cursor.execute(_HAIL.format(oid=table))
-                cursor.execute("COMMIT")
         except StorageBusy:
             self._tried = clock.real_seconds()
             return False

@@ -104,6 +104,7 @@ class Keeper:
             try:
                 if self._database.server and not self._database.server.is_pooled:
                     session.run("SET lock_timeout = '2s'")
+                    session.run("SET idle_in_transaction_session_timeout = '5s'")
                     session.run(f"LISTEN {self._channel}")
             except psycopg.Error as error:
                 self._database.drop(session)

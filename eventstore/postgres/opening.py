@@ -167,9 +167,11 @@ def tune_writer(session: Session) -> None:
     """Set what the connection that writes needs; behind a pooler nothing can be set.
 
     Rows of a batch come in the order of their streams' ids, and are to be locked in that order:
-    a plan that gathers them in another one could meet another writer's in a deadlock.
+    a plan that gathers them in another one could meet another writer's in a deadlock. A process
+    that is stopped in mid-transaction is not to keep others from the rows that it has locked.
     """
     session.run("SET lock_timeout = '10s'")
+    session.run("SET idle_in_transaction_session_timeout = '5s'")
     session.run("SET enable_hashjoin = off")
     session.run("SET enable_mergejoin = off")
     session.run("SET plan_cache_mode = force_generic_plan")
