@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,8 +17,9 @@ Target = tuple[str, int] | str  # host and port, or the path of a unix socket
 class Lost:
     """An answer that is to get lost: it comes, it is thrown away, and the client is cut off."""
 
-    def __init__(self, word: str) -> None:
-        self.word = word
+    def __init__(self, asked: str, tag: str, *, for_good: bool) -> None:
+        self.asked = re.compile(asked, re.IGNORECASE | re.DOTALL)
+        self.tag, self.for_good = tag, for_good
         self._passed = threading.Event()
         self.happened = False
 
@@ -48,7 +50,7 @@ class Proxy:
         self.to_server = threading.Event()  # while it is set, bytes flow that way
         self.to_client = threading.Event()
         self.delay = 0.0
-        self.refusing = False
+        self.refusing = False  # new connections
         self.poses_as_pooler = False
         self.pids: dict[int, int] = {}  # made up: true
         self.numbers = itertools.count(2_000_000_001)
@@ -99,12 +101,15 @@ class Proxy:
         finally:
             self.resume()
 
-    def lose_answer(self, word: str = "COMMIT") -> Lost:
-        """Throw away the answer to the next statement that begins with a word, and cut there.
+    def lose_answer(
+        self, asked: str = "COMMIT", *, tag: str = "COMMIT", for_good: bool = False
+    ) -> Lost:
+        """Throw away the answer to the next statement that fits an expression, and cut there.
 
-        The server gets the statement and carries it out: COMMIT, INSERT, UPDATE, DELETE, SELECT.
+        The server gets the statement and carries it out; the tag is what it says that it did,
+        such as INSERT. `for_good`: no connection is taken afterwards.
         """
-        lost = Lost(word)
+        lost = Lost(asked, tag, for_good=for_good)
         with self._lock:
             self._lost = lost
         return lost
@@ -113,7 +118,7 @@ class Proxy:
         """Give the answer to lose, once, if this statement is the one that was meant."""
         with self._lock:
             lost = self._lost
-            if lost is None or not said.lstrip().upper().startswith(lost.word):
+            if lost is None or not lost.asked.match(said.lstrip()):
                 return None
             self._lost = None
             return lost
@@ -238,11 +243,11 @@ class Pair:
 
     def _pass_requests(self) -> None:
         assert self._server is not None
-        messages = wire.Messages()
+        messages, statements = wire.Messages(), wire.Statements()
         while given := self._client.recv(65_536):
             self._proxy.to_server.wait()
             for message in messages.feed(given):
-                said = wire.statement(message)
+                said = statements.asked(message)
                 lost = self._proxy.take_lost(said) if said is not None else None
                 if lost is not None:
                     self._losing = lost  # from here on, no answer gets back
@@ -261,7 +266,8 @@ class Pair:
                     lost = self._losing
                     if lost is None:
                         passed += self._told(message)
-                    elif wire.is_end_of(message, lost.word):
+                    elif wire.is_end_of(message, lost.tag):
+                        self._proxy.refusing = lost.for_good
                         self.cut()
                         lost.happen()
                         return

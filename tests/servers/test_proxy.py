@@ -66,6 +66,17 @@ def test_a_mute_wire_says_nothing(proxy, url, postgres, postgres_database, way):
         assert db.execute(count).fetchone() == (1,)
 
 
+def test_the_answer_to_a_prepared_statement_gets_lost(proxy, url):
+    """A statement that the client has named before is known when it is asked for again."""
+    with psycopg.connect(url, autocommit=True, prepare_threshold=0) as db:
+        for number in range(2):
+            assert db.execute("SELECT 7 + %s", [number]).fetchone() == (7 + number,)
+        lost = proxy.lose_answer("SELECT 7", tag="SELECT")
+        with pytest.raises(psycopg.OperationalError):
+            db.execute("SELECT 7 + %s", [3])
+        assert lost.wait()
+
+
 @pytest.mark.parametrize("pipeline", [False, True])
 def test_the_answer_to_a_commit_gets_lost(proxy, url, postgres, postgres_database, pipeline):
     """The client gets an error for its commit, and the row is there; the next commit passes."""

@@ -29,20 +29,29 @@ class Messages:
             yield message
 
 
-def statement(message: bytes) -> str | None:
-    """Give the SQL that a client's message brings (Query, Parse), or None."""
-    body = message[5:]
-    if message[:1] == b"Q":
-        return body.rstrip(b"\0").decode("utf-8", "replace")
-    if message[:1] == b"P":  # a name, then the statement
-        return body.split(b"\0", 2)[1].decode("utf-8", "replace")
-    return None
+class Statements:
+    """What a client asks for, also by the names that it has given to statements before."""
+
+    def __init__(self) -> None:
+        self._named: dict[bytes, str] = {}
+
+    def asked(self, message: bytes) -> str | None:
+        """Give the SQL that a client's message has executed (Query, Bind), or None."""
+        kind, body = message[:1], message[5:]
+        if kind == b"Q":
+            return body.rstrip(b"\0").decode("utf-8", "replace")
+        if kind == b"P":  # a name, then the statement
+            name, said, _ = body.split(b"\0", 2)
+            self._named[name] = said.decode("utf-8", "replace")
+        if kind == b"B":  # of a portal, then of a statement
+            return self._named.get(body.split(b"\0", 2)[1])
+        return None
 
 
-def is_end_of(message: bytes, word: str) -> bool:
+def is_end_of(message: bytes, tag: str) -> bool:
     """Tell whether a server's message says that a statement was carried out or has failed."""
     kind, body = message[:1], message[5:]
-    return kind == b"E" or (kind == b"C" and body.startswith(word.encode("ascii")))
+    return kind == b"E" or (kind == b"C" and body.startswith(tag.encode("ascii")))
 
 
 def key(message: bytes) -> tuple[int, bytes] | None:
