@@ -12,6 +12,9 @@ from types import SimpleNamespace
 import freezegun.api
 import pytest
 
+from eventstore import sql
+from tests.servers.kinds import POSTGRES
+
 T0 = "2030-01-01T00:00:00+00:00"
 
 
@@ -34,12 +37,24 @@ def until():
     return wait_until
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "file", POSTGRES])
 def url(request, tmp_path):
-    """Give a database in memory and one in a file."""
-    if request.param == "memory":
-        return "sqlite:///:memory:"
-    return f"sqlite:///{tmp_path / 'log.db'}"
+    """Give a database in memory, one in a file, and one on a server."""
+    if request.param == "postgres":
+        made = request.getfixturevalue("postgres_log_url")
+        yield made
+        close_logs(made)
+    elif request.param == "memory":
+        yield "sqlite:///:memory:"
+    else:
+        yield f"sqlite:///{tmp_path / 'log.db'}"
+
+
+def close_logs(url):
+    """Let go of the connections of engines that a test has left open."""
+    for log in list(sql._open_logs):
+        if log.url == url:
+            log.close()
 
 
 @pytest.fixture
