@@ -1,4 +1,4 @@
-"""Serve until told to stop: SIGTERM and SIGINT drain softly, a second one stops at once.
+"""Serve until told to stop: SIGTERM, SIGINT, SIGHUP drain softly, a second one stops at once.
 
 Law of this file: a signal handler takes no lock. It runs in the main thread in the middle of
 whatever that thread does; an `Event` that the thread is just waiting on would lock it for ever.
@@ -18,7 +18,7 @@ from engine.errors import PlayheadError
 from engine.host import Host
 from eventstore import clock
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 DRAINED, STOPPED = 0, 130  # exit codes
 LAST = 20.0  # real seconds beyond grace after which what hangs is left to hang
 LAST_HURRIED = 5.0  # the same after a second signal
@@ -50,6 +50,8 @@ class _Asked:
                 if select.select([], [2], [], 0)[1]:  # a full pipe would hold it for ever
                     os.write(2, TORN)
             os._exit(STOPPED)
+        if number == signal.SIGHUP and self.times:
+            return  # a terminal that goes may say so twice, and means to hurry nobody
         now = clock.real_seconds()
         if not self.times:
             self._first = (number, now)
@@ -105,8 +107,11 @@ def _bell() -> Iterator[int]:
 
 @contextmanager
 def _handled(asked: _Asked) -> Iterator[None]:
-    """Handle the signals with `asked`, and as before afterwards."""
-    before = {number: signal.signal(number, asked) for number in (*SIGNALS, signal.SIGALRM)}
+    """Handle the signals with `asked`, and as before afterwards; `nohup` stays what it says."""
+    numbers = [*SIGNALS, signal.SIGALRM]
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)
+    before = {number: signal.signal(number, asked) for number in numbers}
     try:
         yield
     finally:

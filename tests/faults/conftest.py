@@ -11,7 +11,7 @@ from tests.journeys.conftest import Program, program, until, url, wait_until
 
 __all__ = ["Program", "program", "until", "url"]
 
-SERVE = "import app; app.make({options}).serve()"
+SERVE = "import app, sys; sys.exit(app.make({options}).serve())"
 START = (
     "import app, sys; engine = app.make()\n"
     "for x in map(int, sys.argv[1:]): print(engine.start(app.{workflow}, x=x).id)"
