@@ -276,6 +276,8 @@ def test_a_stopped_worker_is_fenced(app, program, serve, reader, until):
     assert [str(event) for event in reader.history(run_id)] == before
     assert told(reader, run_id).count(("step.succeeded", "second")) == 1
     assert ("step.quarantined", "second") not in told(reader, run_id)
+    keys = [n[3] for n in noted(app) if n[:2] == ["second", run_id]]
+    assert keys == [f"{run_id}/second:1"] * 2, "whoever is called can tell that it is the same"
     zombie.process.send_signal(signals.SIGTERM)
     status, _, err = zombie.finish(20)
     assert status == 0, err
