@@ -124,9 +124,7 @@ def test_a_clock_that_jumps_alone(app, jumping, started, desk, ended, until, sec
     (run,) = started("story", 1)
     ended([run])
     (app / "hang").touch()
-    code = "import app; print(app.make().start(app.story, x=5).id)"
-    slow = Program(app, code)
-    (held,) = slow.finish()[1].split()
+    (held,) = started("story", 5)
     until((app / "hanging").exists, 20)
     one.jump(seconds)
     until(lambda: abs((desk.log.workers()[0].until - _now()) / 1e6 - seconds) < 60, 10)
@@ -140,15 +138,15 @@ def _now():
     return datetime.now(UTC).timestamp() * 1e6  # noqa: TID251 - the true time
 
 
-def test_a_timer_never_fires_early_by_the_clock_that_fires_it(jumping, serve, desk, until, app):
+def test_a_timer_never_fires_early_by_the_clock_that_fires_it(
+    jumping, serve, desk, until, starter
+):
     """A timer of an hour: it fires when some worker's clock says so, and records that time.
 
     It is early by no more than the clock is wrong; an hour back it does not fire.
     """
     one = jumping()
-    status, out, err = Program(app, "import app; print(app.make().start(app.hour).id)").finish()
-    assert status == 0, err
-    (run,) = out.split()
+    run = starter.start("hour").id
     serve("lease=1.0")
     until(lambda: desk.get(run).status == "waiting", 20)
     until(lambda: len(desk.log.workers()) == 2, 20)

@@ -12,6 +12,7 @@ import threading
 
 import pytest
 
+from playhead import Engine, Workflow, step
 from playhead.cli import voice as voices
 from playhead.cli.voice import Voice, log_lines
 from tests.journeys.conftest import wait_until
@@ -25,7 +26,7 @@ from playhead import Context, Engine, Workflow, step
 
 @step
 def say(x: int, ctx: Context) -> int:
-    {say}
+    {words}
     return x
 
 loud = Workflow("loud", steps=[say])
@@ -95,20 +96,31 @@ def unread(app):
 def loud(app):
     """Lay out an app whose step says something to a stream."""
 
-    def lay(say, setup="", grace=0.3):
-        (app / "loud.py").write_text(LOUD.format(say=say, setup=setup, grace=grace))
+    def lay(words, setup="", grace=0.3):
+        (app / "loud.py").write_text(LOUD.format(words=words, setup=setup, grace=grace))
 
     return lay
 
 
-def test_a_daemon_whose_lines_nobody_reads(unread, loud, app, program, desk, ended):
+@step
+def say(x: int) -> int:
+    return x
+
+
+@pytest.fixture
+def spoken(app):
+    """Start loud runs; the daemon's own definition is the same."""
+    workflow = Workflow("loud", steps=[say])
+    engine = Engine(f"sqlite:///{app / 'log.db'}", workflows=[workflow])
+    yield lambda count: [engine.start(workflow, x=x).id for x in range(count)]
+    engine.close()
+
+
+def test_a_daemon_whose_lines_nobody_reads(unread, loud, spoken, desk, ended):
     """A full stderr: 300 runs and their warnings are done; SIGTERM ends it with 0, softly."""
     loud(f"ctx.log.warning({LINE})")
     daemon = unread("serve", "loud.py")
-    code = "import loud\nfor x in range(300): print(loud.engine.start(loud.loud, x=x).id)"
-    status, out, err = program(code).finish()
-    assert status == 0, err
-    ended(out.split())
+    ended(spoken(300))
     assert daemon.is_full()
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.process.wait(20) == 0
@@ -118,12 +130,11 @@ def test_a_daemon_whose_lines_nobody_reads(unread, loud, app, program, desk, end
     assert len(said) < 5000
 
 
-def test_a_daemon_whose_reader_comes_late(unread, loud, program, ended):
+def test_a_daemon_whose_reader_comes_late(unread, loud, spoken, ended):
     """Lines wait for a slow reader: none is lost, and the last one comes too."""
     loud(f"ctx.log.warning({LINE})")
     daemon = unread("serve", "loud.py")
-    code = "import loud\nfor x in range(100): print(loud.engine.start(loud.loud, x=x).id)"
-    ids = program(code).finish()[1].split()
+    ids = spoken(100)
     ended(ids)
     read = []
     reader = threading.Thread(target=lambda: read.append(daemon.text()))
@@ -136,20 +147,19 @@ def test_a_daemon_whose_reader_comes_late(unread, loud, program, ended):
     assert read[0].endswith("drained; what was not done stays in the log\n")
 
 
-def test_a_daemon_whose_reader_has_gone(unread, loud, program, ended):
+def test_a_daemon_whose_reader_has_gone(unread, loud, spoken, ended):
     """A closed stderr is no reason to end, nor to end badly."""
     loud(f"ctx.log.warning({LINE})")
     daemon = unread("serve", "loud.py")
     wait_until(lambda: os.read(daemon.reading, 100))
     daemon.drop()
-    code = "import loud\nfor x in range(20): print(loud.engine.start(loud.loud, x=x).id)"
-    ended(program(code).finish()[1].split())
+    ended(spoken(20))
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.process.wait(20) == 0
 
 
 @pytest.mark.parametrize(
-    ("say", "setup", "code"),
+    ("words", "setup", "code"),
     [
         ("print('x' * 9999)", "", 0),
         (f"for _ in range(99): ctx.log.warning({LINE})", OWN_HANDLER, 130),
@@ -157,21 +167,18 @@ def test_a_daemon_whose_reader_has_gone(unread, loud, program, ended):
     ids=["print", "handler"],
 )
 def test_a_step_that_waits_for_its_reader_waits_alone(
-    unread, loud, program, desk, ended, until, say, setup, code
+    unread, loud, spoken, started, desk, ended, until, words, setup, code
 ):
     """What a step prints, or logs by its own handler, holds that step; others go on.
 
     SIGTERM ends the daemon after `grace`, and the step is released, charged to nobody. Only if
     the app's own handler holds the daemon's last word too is it not waited for, and that is 130.
     """
-    loud(say, setup=setup)
+    loud(words, setup=setup)
     daemon = unread("serve", "loud.py", stream="stdout")
-    (stuck,) = (
-        program("import loud\nprint(loud.engine.start(loud.loud, x=0).id)").finish()[1].split()
-    )
+    (stuck,) = spoken(1)
     until(daemon.is_full, 20)
-    light = "import loud, app\nfor x in range(20): print(loud.engine.start(app.light, x=x).id)"
-    ended(program(light).finish()[1].split())
+    ended(started("light", *range(20)))
     assert desk.get(stuck).status == "running"
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.process.wait(20) == code
