@@ -17,6 +17,7 @@ import msgspec
 
 from engine import asked, history, values
 from engine.aside import aside
+from engine.audit.walk import Audit, Verdict
 from engine.background import Background
 from engine.behind import Behind
 from engine.breakers import BreakerStore, CircuitBreaker, SharedBreaker
@@ -33,6 +34,7 @@ from engine.errors import (
     LogDamaged,
     PlayheadError,
     RunPruned,
+    RunUnknown,
     StorageError,
     ValueRefused,
 )
@@ -283,6 +285,29 @@ class Engine:
         """Give a run that the background worker holds, as it stands; not to be changed."""
         driver = self.live_driver()
         return None if driver is None else driver.holds.get(run_id)
+
+    def verify(self, run: Run | str | None = None, *, deep: bool = False) -> Verdict:
+        """Hold the log against what was written; with `deep`, against what an engine can write.
+
+        Shallow: chains of hashes, versions, large values, the database itself. Deep: also that
+        epochs never go down and have one owner each, that every move is legal and every result has
+        its start, that copies, rows and inbox keys say what the events say. It only reads, page by
+        page; engines may work meanwhile.
+
+        Args:
+            run: only this one; None: every stream, and what lies beside them.
+
+        Raises:
+            RunUnknown: no run of this id.
+        """
+        with self._storage():
+            audit = Audit(self.log, self.repository.plan, deep=deep)
+            if run is None:
+                return audit.verdict()
+            head = self.log.head(asked.run_id(run))
+            if head is None or head.kind != "run":
+                raise RunUnknown(asked.run_id(run))
+            return audit.verdict(head.id)
 
     # Steering.
 

@@ -13,6 +13,7 @@ from engine.core.decide_step import SUSPECT_AFTER
 from engine.core.events import Fact, StepStarted
 from engine.core.evolve import evolve
 from engine.core.facts import Facts
+from engine.core.run import owes_work
 from engine.flights import Crew, Flight, Slot
 from engine.repository import Hold, row_of
 from engine.triggering import Beside
@@ -198,7 +199,7 @@ class Try:
         else:  # a sender leaves the owner as it is
             owns, owner = False, None if hold.run.is_ended else hold.owner
         row = row_of(hold, owner=owner)
-        if owner is None and self._owes_more():
+        if owner is None and owes_work(hold.run):
             row = msgspec.structs.replace(row, due=self.now)
         besides: tuple[Write, ...] = ()
         if self.beside is not None and (self.events or refusal is None):
@@ -250,18 +251,6 @@ class Try:
             if step is not None and step.state == "running" and step.attempt == flight.attempt:
                 return True
         return False
-
-    def _owes_more(self) -> bool:
-        """Tell whether the run owes something that needs a worker now."""
-        run = self.hold.run
-        if run.status == "cancelling":
-            return True
-        if run.status != "running":
-            return False
-        return bool(
-            run.ready or run.lost or run.running or run.begins or run.pending or run.inbox
-            or (run.failing is not None)
-        )  # fmt: skip
 
     def _tell(self) -> None:
         """Cancel what the fold no longer runs, and tell who listens."""

@@ -5,6 +5,7 @@
 
 import os
 
+from eventstore.chains import Fault
 from eventstore.errors import StorageUnsuitable
 from eventstore.event import NEW, Event, NewEvent, Tip
 from eventstore.memory import MemoryLog
@@ -23,8 +24,8 @@ from eventstore.store import (
 )
 
 __all__ = [
-    "NEW", "Append", "Claim", "Counters", "Event", "Head", "Headline", "InboxKey", "Listener",
-    "Log", "NewEvent", "Row", "Tip", "WorkerRow", "Write", "open_log",
+    "NEW", "Append", "Claim", "Counters", "Event", "Fault", "Head", "Headline", "InboxKey",
+    "Listener", "Log", "NewEvent", "Row", "Tip", "WorkerRow", "Write", "open_log",
 ]  # fmt: skip
 
 _KNOWN = "sqlite:///file.db, sqlite:///:memory:, postgresql://… and memory:// are known"

@@ -31,6 +31,10 @@ class Blobs:
             self._writer.do(lambda cursor: cursor.execute(self._sql.PUT_BLOB, values) and None)
         return name
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is a blob of this name."""
+        return bool(self._database.query(self._sql.BLOB_KEPT, (name,)))
+
     def get(self, name: str) -> bytes:
         """Give a blob's bytes.
 

@@ -4,12 +4,13 @@ Nothing is durable and nothing is shared with another process; what it answers i
 promise in `store.py` means.
 """
 
+import hashlib
 from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
 from eventstore import clock
-from eventstore.chains import faults_of
+from eventstore.chains import Fault, faults_of
 from eventstore.errors import LogError
 from eventstore.event import Tip
 from eventstore.memory_keeping import MemoryKeeping
@@ -185,7 +186,7 @@ class MemoryLog(MemoryKeeping):
                     del self._workers[row.id]
             return found
 
-    def verify(self, stream: str | None = None) -> Iterator[str]:
+    def verify(self, stream: str | None = None) -> Iterator[Fault]:
         """Check chains, versions and heads."""
         with self._lock:
             heads = [
@@ -196,6 +197,12 @@ class MemoryLog(MemoryKeeping):
             streams = [(head, list(self._events[head.id])) for head in heads]
         for head, events in streams:
             yield from faults_of(head.id, events, head.tip)
+
+    def verify_beside(self) -> Iterator[Fault]:
+        """Check blobs; all else in memory is part of a stream."""
+        for name, (content, _) in list(self._blobs.items()):
+            if hashlib.sha256(content).hexdigest() != name:
+                yield Fault(f"blob {name}: its bytes no longer have this hash")
 
     def listen(self, worker: str) -> Listener:
         """Open a worker's ear."""

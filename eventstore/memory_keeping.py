@@ -32,6 +32,10 @@ class MemoryKeeping(MemoryStreams):
             raise StorageCorrupt(f"there is no blob {sha256} in {self.url}")
         return self._blobs[sha256][0]
 
+    def has_blob(self, sha256: str) -> bool:
+        """Tell whether there is a blob of this name."""
+        return sha256 in self._blobs
+
     def put_snapshot(self, stream: str, version: int, kind: str, content: bytes) -> None:
         """Keep a disposable copy of folded state."""
         with self._lock:
@@ -45,6 +49,12 @@ class MemoryKeeping(MemoryStreams):
             copies = self._snapshots.get((stream, kind), {})
             fitting = [version for version in copies if upto is None or version <= upto]
             return (max(fitting), copies[max(fitting)]) if fitting else None
+
+    def snapshots(self, streams: Collection[str]) -> list[tuple[str, str, int]]:
+        """Give stream, kind and version of each copy that is kept of these streams."""
+        with self._lock:
+            kept = [key for key in self._snapshots if key[0] in streams]
+            return sorted((*key, version) for key in kept for version in self._snapshots[key])
 
     def drop_derived(self) -> None:
         """Delete all that can be rebuilt from the events."""

@@ -11,7 +11,7 @@ import msgspec
 from eventstore.errors import KeyTaken, LogError, StreamUnknown
 from eventstore.event import Event, Tip, chain
 from eventstore.rules import check_append, next_epoch, refusal, row_order
-from eventstore.store import Append, Counters, Head, Headline, Row, Write
+from eventstore.store import Append, Counters, Head, Headline, InboxKey, Row, Write
 
 
 class MemoryStreams:
@@ -181,6 +181,17 @@ class MemoryStreams:
         with self._lock:
             known = ((key, self._inbox.get((source, key))) for key in keys)
             return {key: stream for key, stream in known if stream is not None}
+
+    def stray_keys(self, *, limit: int = 100) -> list[InboxKey]:
+        """Give inbox keys that lead to a stream which is not there."""
+        with self._lock:
+            keys = (InboxKey(*key, of) for key, of in self._inbox.items())
+            return [key for key in keys if key.stream not in self._heads][:limit]
+
+    def streams(self, *, after: str = "", limit: int = 1000) -> list[Head]:
+        """Give rows of all kinds in order of their ids, those after an id."""
+        with self._lock:
+            return [self._heads[id_] for id_ in sorted(self._heads) if id_ > after][:limit]
 
     def statuses(self, streams: Collection[str]) -> dict[str, str]:
         """Give the status of each stream that there is."""

@@ -9,7 +9,7 @@ import msgspec
 from eventstore.database import Database
 from eventstore.errors import StreamUnknown
 from eventstore.event import Event, Tip
-from eventstore.store import Head
+from eventstore.store import Head, InboxKey
 
 _names = msgspec.json.Decoder(tuple[str, ...])
 _tags = msgspec.json.Decoder(dict[str, str])
@@ -95,6 +95,14 @@ class Reading:
     def find_all(self, source: str, keys: Collection[str]) -> dict[str, str]:
         """Give the keys among these that count, each with its stream."""
         return dict(self._database.query(self._sql.FIND_KEYS, (source, array(keys))))
+
+    def stray_keys(self, limit: int) -> list[InboxKey]:
+        """Give inbox keys that lead to a stream which is not there."""
+        return list(starmap(InboxKey, self._database.query(self._sql.STRAY_KEYS, (limit,))))
+
+    def streams(self, after: str, limit: int) -> list[Head]:
+        """Give rows of all kinds in order of their ids."""
+        return [head_of(row) for row in self._database.query(self._sql.STREAMS, (after, limit))]
 
     def statuses(self, streams: Collection[str]) -> dict[str, str]:
         """Give the status of each stream that there is."""

@@ -1,6 +1,9 @@
 """Disposable copies of folded state."""
 
+from collections.abc import Collection
+
 from eventstore.database import Database
+from eventstore.reading import array
 from eventstore.writer import Writer
 
 
@@ -21,6 +24,10 @@ class Snapshots:
         values = (stream, kind, self._sql.MOST if upto is None else upto)
         rows = self._database.query(self._sql.SNAPSHOT, values)
         return (rows[0][0], rows[0][1]) if rows else None
+
+    def all(self, streams: Collection[str]) -> list[tuple[str, str, int]]:
+        """Give stream, kind and version of each copy of these streams."""
+        return list(self._database.query(self._sql.SNAPSHOTS, (array(streams),)))
 
     def drop(self) -> None:
         """Delete them all."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import msgspec
 
 from eventstore.blobs import Blobs
+from eventstore.chains import Fault
 from eventstore.claims import Claims
 from eventstore.database import Database
 from eventstore.event import Event, Tip
@@ -14,7 +15,7 @@ from eventstore.integrity import Integrity
 from eventstore.reading import Reading
 from eventstore.retention import Retention, Room
 from eventstore.snapshots import Snapshots
-from eventstore.store import Append, Claim, Head, Listener, WorkerRow
+from eventstore.store import Append, Claim, Head, InboxKey, Listener, WorkerRow
 from eventstore.wakeups import Hall
 from eventstore.workers import Desk, Leases, Locks
 from eventstore.writer import Writer
@@ -104,6 +105,14 @@ class SqlLog:
         """Give the keys among these that count, each with its stream."""
         return self._reading.find_all(source, keys)
 
+    def stray_keys(self, *, limit: int = 100) -> list[InboxKey]:
+        """Give inbox keys that lead to a stream which is not there."""
+        return self._reading.stray_keys(limit)
+
+    def streams(self, *, after: str = "", limit: int = 1000) -> list[Head]:
+        """Give rows of all kinds in order of their ids, those after an id."""
+        return self._reading.streams(after, limit)
+
     def statuses(self, streams: Collection[str]) -> dict[str, str]:
         """Give the status of each stream that there is."""
         return self._reading.statuses(streams)
@@ -183,6 +192,10 @@ class SqlLog:
         """Give a blob's bytes."""
         return self._blobs.get(sha256)
 
+    def has_blob(self, sha256: str) -> bool:
+        """Tell whether there is a blob of this name."""
+        return self._blobs.has(sha256)
+
     def put_snapshot(self, stream: str, version: int, kind: str, content: bytes) -> None:
         """Keep a disposable copy of folded state."""
         self._snapshots.put(stream, version, kind, content)
@@ -192,6 +205,10 @@ class SqlLog:
     ) -> tuple[int, bytes] | None:
         """Give the newest copy of this kind up to a version, or None."""
         return self._snapshots.get(stream, kind, upto)
+
+    def snapshots(self, streams: Collection[str]) -> list[tuple[str, str, int]]:
+        """Give stream, kind and version of each copy that is kept of these streams."""
+        return self._snapshots.all(streams)
 
     def drop_derived(self) -> None:
         """Delete all that can be rebuilt from the events (snapshots)."""
@@ -220,9 +237,13 @@ class SqlLog:
         """Give room that deletions left free back to the system; give the bytes."""
         return self._retention.reclaim()
 
-    def verify(self, stream: str | None = None) -> Iterator[str]:
+    def verify(self, stream: str | None = None) -> Iterator[Fault]:
         """Check hash chains, gap-free versions and heads; give a sentence for each fault."""
         return self._integrity.verify(stream)
+
+    def verify_beside(self) -> Iterator[Fault]:
+        """Check the database itself, events of no stream, and blobs."""
+        return self._integrity.verify_beside()
 
     def listen(self, worker: str) -> Listener:
         """Open a worker's ear."""

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from eventstore.chains import Fault
 from eventstore.event import Event, NewEvent, Tip
 
 
@@ -205,8 +206,14 @@ class Log(Protocol):
     def find_all(self, source: str, keys: Collection[str]) -> dict[str, str]:
         """Give the keys among these that count, each with its stream."""
 
+    def stray_keys(self, *, limit: int = 100) -> list[InboxKey]:
+        """Give inbox keys that lead to a stream which is not there; a whole log has none."""
+
     def statuses(self, streams: Collection[str]) -> dict[str, str]:
         """Give the status of each stream that there is."""
+
+    def streams(self, *, after: str = "", limit: int = 1000) -> list[Head]:
+        """Give rows of all kinds in the database's order of ids, after an id; tombstones too."""
 
     def heads(
         self,
@@ -296,6 +303,9 @@ class Log(Protocol):
             StorageCorrupt: there are no such bytes, or they no longer have this hash.
         """
 
+    def has_blob(self, sha256: str) -> bool:
+        """Tell whether there is a blob of this name; its bytes are not looked at."""
+
     def put_snapshot(self, stream: str, version: int, kind: str, content: bytes) -> None:
         """Keep a disposable copy of folded state; `kind` names shape and definition."""
 
@@ -303,6 +313,9 @@ class Log(Protocol):
         self, stream: str, kind: str, *, upto: int | None = None
     ) -> tuple[int, bytes] | None:
         """Give the newest copy of this kind up to a version: (version, bytes), or None."""
+
+    def snapshots(self, streams: Collection[str]) -> list[tuple[str, str, int]]:
+        """Give stream, kind and version of each copy that is kept of these streams, sorted."""
 
     def drop_derived(self) -> None:
         """Delete all that can be rebuilt from the events (snapshots)."""
@@ -348,8 +361,11 @@ class Log(Protocol):
     def reclaim(self) -> int:
         """Give room that deletions left free back to the system; give the bytes."""
 
-    def verify(self, stream: str | None = None) -> Iterator[str]:
+    def verify(self, stream: str | None = None) -> Iterator[Fault]:
         """Check hash chains, gap-free versions and heads; give a sentence for each fault found."""
+
+    def verify_beside(self) -> Iterator[Fault]:
+        """Check what `verify` does beside the streams: the database, blobs, events of no stream."""
 
     def listen(self, worker: str) -> Listener:
         """Open a worker's ear for hints from other processes and from this one."""

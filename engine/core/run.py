@@ -131,3 +131,15 @@ def next_due(run: Run) -> int | None:
         return None
     dues = [*run.timers.values(), *run.retrying.values()] if run.status == "running" else []
     return min(dues) if dues else None
+
+
+def owes_work(run: Run) -> bool:
+    """Tell whether the run owes something that needs a worker now. *Pure.*"""
+    if run.status == "cancelling":
+        return True
+    if run.status != "running":
+        return False
+    return bool(
+        run.ready or run.lost or run.running or run.begins or run.pending or run.inbox
+        or (run.failing is not None)
+    )  # fmt: skip

@@ -89,6 +89,11 @@ _TEXTS_OF: dict[str, str] = {
         " ORDER BY position DESC LIMIT 1"
     ),
     "FIND_KEYS": f"SELECT key, stream FROM @inbox WHERE source = %s AND key = {_TEXTS}",
+    "STRAY_KEYS": (
+        "SELECT source, key, stream FROM @inbox AS inbox"
+        " WHERE NOT EXISTS (SELECT 1 FROM @stream AS stream WHERE stream.id = inbox.stream) LIMIT %s"
+    ),
+    "STREAMS": _HEAD + " WHERE id > %s ORDER BY id LIMIT %s",
     "STATUSES": f"SELECT id, status FROM @stream WHERE id = {_TEXTS}",
     "READ_VERSIONS": (
         _EVENT + " WHERE stream = %s AND version ="
@@ -196,6 +201,10 @@ _TEXTS_OF: dict[str, str] = {
     "SNAPSHOT": (
         "SELECT version, content FROM @snapshot WHERE stream = %s AND kind = %s AND version <= %s"
         " ORDER BY version DESC LIMIT 1"
+    ),
+    "SNAPSHOTS": (
+        f"SELECT stream, kind, version FROM @snapshot WHERE stream = {_TEXTS}"
+        " ORDER BY stream, kind, version"
     ),
     "DROP_SNAPSHOTS": "DELETE FROM @snapshot",
     # Retention.

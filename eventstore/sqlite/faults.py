@@ -29,7 +29,7 @@ _MEANING: dict[int, tuple[type[StorageError], str]] = {
         StorageCorrupt,
         (
             "its bytes are damaged; stop, keep a copy of the file with its -wal, and restore a"
-            " backup (`playhead verify` says what can still be read)"
+            " backup"
         ),
     ),
     sqlite3.SQLITE_NOTADB: (

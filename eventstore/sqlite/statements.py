@@ -66,6 +66,11 @@ LAST_BEFORE = (
 FIND_KEYS = (
     "SELECT key, stream FROM inbox WHERE source = ? AND key IN (SELECT value FROM json_each(?))"
 )
+STRAY_KEYS = (
+    "SELECT source, key, stream FROM inbox"
+    " WHERE NOT EXISTS (SELECT 1 FROM stream WHERE stream.id = inbox.stream) LIMIT ?"
+)
+STREAMS = HEAD + " WHERE id > ? ORDER BY id LIMIT ?"
 STATUSES = "SELECT id, status FROM stream WHERE id IN (SELECT value FROM json_each(?))"
 READ_VERSIONS = (
     EVENT + " WHERE stream = ? AND version IN (SELECT value FROM json_each(?)) ORDER BY version"
@@ -167,6 +172,10 @@ PUT_SNAPSHOT = (
 SNAPSHOT = (
     "SELECT version, content FROM snapshot WHERE stream = ? AND kind = ? AND version <= ?"
     " ORDER BY version DESC LIMIT 1"
+)
+SNAPSHOTS = (
+    "SELECT stream, kind, version FROM snapshot"
+    " WHERE stream IN (SELECT value FROM json_each(?)) ORDER BY stream, kind, version"
 )
 DROP_SNAPSHOTS = "DELETE FROM snapshot"
 

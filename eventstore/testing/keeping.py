@@ -21,6 +21,8 @@ class KeepContract:
         assert log.put_blob(content) == name
         assert log.blob(name) == content
         assert log.blob(log.put_blob(b"")) == b""
+        assert log.has_blob(name)
+        assert not log.has_blob("0" * 64)
         with pytest.raises(StorageCorrupt):
             log.blob("0" * 64)
 
@@ -35,6 +37,11 @@ class KeepContract:
         assert log.snapshot("s", "fold", upto=9) is None
         log.put_snapshot("s", 30, "fold", b"new")
         assert log.snapshot("s", "fold") == (30, b"new")
+        kept = [("s", "fold", 10), ("s", "fold", 20), ("s", "fold", 30), ("s", "other", 40)]
+        assert log.snapshots(["s", "t"]) == kept
+        log.put_snapshot("t", 1, "fold", b"t")
+        assert log.snapshots({"s", "t"}) == [*kept, ("t", "fold", 1)]
+        assert log.snapshots(["u"]) == log.snapshots([]) == []
 
     def test_dropping_what_is_derived_loses_nothing(self, log: Log) -> None:
         """Snapshots go; streams, keys and blobs stay."""
@@ -55,6 +62,7 @@ class KeepContract:
         step(log, "s", claim.head.tip, owner="w")
         log.put_blob(b"x")
         assert list(log.verify()) == []
+        assert list(log.verify_beside()) == []
         assert list(log.verify("s")) == []
         assert list(log.verify("unknown")) == []
 

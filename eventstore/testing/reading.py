@@ -126,6 +126,28 @@ class ReadContract:
         assert [head.id for head in log.heads(kind="run", since=20)] == ["m", "z"]
         assert log.heads(kind="trigger") == []
 
+    def test_all_streams_page_by_page(self, log: Log) -> None:
+        """Rows of every kind come in order of their ids; a page's last id leads to the next."""
+        for name, kind in (("z", "run"), ("a", "breaker"), ("m", "trigger"), ("b", "odd")):
+            birth(log, name, kind=kind)
+        page = log.streams(limit=3)
+        assert [(head.id, head.kind) for head in page] == [
+            ("a", "breaker"), ("b", "odd"), ("m", "trigger"),
+        ]  # fmt: skip
+        assert [head.id for head in log.streams(after=page[-1].id)] == ["z"]
+        assert log.streams(after="z") == []
+        assert log.streams(after="y") == [log.head("z")]
+
+    def test_keys_that_lead_nowhere(self, log: Log) -> None:
+        """A key whose stream is not there is given; one whose stream is there is left out."""
+        stray = InboxKey("drops", "b", "nowhere")
+        birth(log, "s", inbox=(InboxKey("drops", "a", "s"),))
+        assert log.stray_keys() == []
+        birth(log, "t", inbox=(stray, InboxKey("drops", "c", "none")))
+        assert len(log.stray_keys()) == 2
+        assert stray in log.stray_keys()
+        assert len(log.stray_keys(limit=1)) == 1
+
     def test_lists_are_filtered(self, log: Log) -> None:
         """All filters are to hold; several statuses mean any of them."""
         birth(log, "1", headline=Headline("a", "k", {"x": "1", "y": "2"}), status="waiting")

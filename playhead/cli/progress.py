@@ -164,6 +164,34 @@ def _error(data: dict[str, Any]) -> str:
     return out.clip(f"{data['error']['type']}: {data['error']['message']}") + then
 
 
+class Checking(Listener):
+    """Tells how far a look at a log has come, once it takes longer than a second."""
+
+    def __init__(self, engine: "Engine", total: int) -> None:
+        super().__init__(engine)
+        self._total = max(total, 1)
+        self._next = clock.real_seconds() + 1.0
+        self._told = 0.0
+
+    def looked(self, events: int) -> None:
+        """Hear how many events were looked at."""
+        if clock.real_seconds() < self._next:
+            return
+        fraction = min(events / self._total, 1.0)
+        shown = f"looked at {events:,} of {self._total:,} events, {fraction:.0%}"
+        if sys.stderr.isatty():
+            self._next += TENTH
+            self.say_over(shown)
+        elif fraction - self._told >= TENTH:
+            self._told = fraction
+            self.say(shown)
+
+    def found(self, fault: str) -> None:
+        """Print a fault to stdout."""
+        self._finish_line()
+        out.say(fault)
+
+
 class Journal(Listener):
     """Tells of many runs: how each ended, and each attempt that failed."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import playhead
-from eventstore.errors import LogError
+from eventstore.errors import LogError, StorageCorrupt
 from playhead import importing, loading, settings
 from playhead.cli.inputs import read_moment
 from playhead.cli.options import Wrong
@@ -20,17 +20,21 @@ MISSING = (
     f"which log? Give --url sqlite:///file.db (or {settings.URL}),"
     f" or the app that uses it: --app app.py (or {settings.APP})"
 )
+VERIFY = "; `playhead verify` says what can still be read"
 MATCHES = 5  # runs named when a part of an id fits several
 
 
 @contextlib.contextmanager
-def reading(app: str | None, url: str | None) -> Iterator["Engine"]:
-    """Give an engine to look through; with a url no app is loaded. Its database must exist."""
+def reading(app: str | None, url: str | None, *, verifies: bool = False) -> Iterator["Engine"]:
+    """Give an engine to look through; with a url no app is loaded. Its database must exist.
+
+    `verifies`: whoever looks is `verify` itself, to which nobody need be sent.
+    """
     if url is None and app is None:
         raise Wrong(MISSING)
     engine = loading.load_engine(app) if url is None and app else playhead.Engine(url or "")
     must_exist(engine)
-    with closed(engine):
+    with closed(engine, verifies=verifies):
         yield engine
 
 
@@ -106,12 +110,13 @@ def moved(engine: "Engine", url: str | None) -> "Engine":
 
 
 @contextlib.contextmanager
-def closed(engine: "Engine") -> Iterator[None]:
+def closed(engine: "Engine", *, verifies: bool = False) -> Iterator[None]:
     """Let go of the log at the end; say of a damaged log that it is damaged, and where."""
     try:
         yield
     except LogError as error:
-        raise playhead.StorageError(str(error)) from error
+        more = isinstance(error, StorageCorrupt) and not verifies
+        raise playhead.StorageError(f"{error}{VERIFY if more else ''}") from error
     except (ValueError, LookupError, playhead.LogDamaged) as error:
         fault = next(iter(engine.log.verify()), None) if path_of(engine) else None
         if fault is None:

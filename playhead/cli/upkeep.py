@@ -1,17 +1,21 @@
 """`verify` and `stats`: is the log what was written, and what is in it."""
 
+import contextlib
 import os
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engine.audit.walk import Audit
 from engine.namesakes import namesakes
 from eventstore import clock
+from eventstore.errors import StorageCorrupt
 from playhead import render
 from playhead.cli import out, target
 from playhead.cli.keeping import size_words
 from playhead.cli.options import FAILED, App, Ends, Json, Url
+from playhead.cli.progress import Checking
 
 if TYPE_CHECKING:
     from engine.app import Engine
@@ -24,32 +28,69 @@ def verify(
         str | None, typer.Argument(metavar="[RUN]", help="Only this run; else everything.")
     ] = None,
     *,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Also hold events, copies, rows and keys to each other."),
+    ] = False,
     app: App = None,
     url: Url = None,
     json: Json = False,
 ) -> None:
-    """Check that the log is what was written: chains, versions, values; exit code 1 if not."""
-    with target.reading(app, url) as engine:
+    """Check that the log is what was written: chains, versions, values; exit code 1 if not.
+
+    With --deep also that it is what engines can have written: moves that are legal, epochs with
+    one owner, results with a start; copies, rows and keys that say what the events say. It only
+    reads, and engines may work meanwhile.
+    """
+    with target.reading(app, url, verifies=True) as engine:
         stream = None if run is None else target.run_id(engine, run)
-        faults = list(engine.log.verify(stream))
-        if stream is None:
-            heads = [h for kind in KINDS for h in engine.log.heads(kind=kind)]
-        else:
-            heads = [h for h in [engine.log.head(stream)] if h is not None]
-    whole = [head for head in heads if head.purged is None]
-    counted = {"streams": len(heads), "events": sum(head.tip.version for head in whole)}
-    counted["pruned"] = len(heads) - len(whole)
+        with Checking(engine, _expected(engine, stream)) as told:
+            audit = Audit(
+                engine.log, engine.repository.plan, deep=deep, on_progress=told.looked
+            )
+            faults = []
+            for fault in audit.faults(stream):
+                faults.append(fault)
+                if not json:
+                    told.found(fault)
     if json:
-        out.result({"ok": not faults, **counted, "faults": faults})
-    for fault in () if json else faults:
-        out.say(fault)
+        counted = {"streams": audit.streams, "events": audit.events, "copies": audit.copies}
+        places = [{"stream": f.stream, "version": f.version, "fault": str(f)} for f in faults]
+        notes = [{"stream": n.stream, "note": str(n)} for n in audit.notes]
+        out.result(
+            {"ok": not faults, "deep": deep, **counted, "faults": places, "notes": notes}
+        )
+    else:
+        for note in audit.notes:
+            out.note(f"note: {note}")
     if faults:
         out.note(f"{len(faults)} fault{'s' * (len(faults) != 1)} found")
         raise Ends(FAILED)
     if not json:
-        gone = f" ({counted['pruned']} of them pruned)" if counted["pruned"] else ""
-        events, streams = counted["events"], counted["streams"]
-        out.say(f"ok: {events} events in {streams} streams{gone}, chains whole")
+        _say_whole(audit, deep=deep)
+
+
+def _expected(engine: "Engine", stream: str | None) -> int:
+    """Give about how many events there are to look at; 0 if that cannot be read.
+
+    Raises:
+        StorageCorrupt: nothing of this database can be read.
+    """
+    engine.log.changed()
+    with contextlib.suppress(StorageCorrupt):
+        if stream is None:
+            return engine.log.last_position()
+        if (head := engine.log.head(stream)) is not None:
+            return head.tip.version
+    return 0
+
+
+def _say_whole(audit: Audit, *, deep: bool) -> None:
+    whole = f"ok: {audit.events} events in {audit.streams} streams, chains whole"
+    if deep:
+        copies = "1 copy" if audit.copies == 1 else f"{audit.copies} copies"
+        whole += f", moves legal; rows, keys and {copies} say what the events say"
+    out.say(whole)
 
 
 def stats(*, app: App = None, url: Url = None, json: Json = False) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from engine.audit.walk import Audit
 from engine.core import breaker as breaker_core
 from engine.core.breaker import PREFIX, BreakerState
 from engine.core.events import DECODERS
@@ -46,7 +47,7 @@ def check(world: "World") -> list[str]:
     streams: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         streams[event.stream].append(event)
-    faults = list(log.verify())
+    faults = [str(fault) for fault in Audit(log, PLANS.__getitem__, deep=True).faults()]
     faults += [f"trespass: {what}" for what in world.disk.trespasses]
     for (stream, epoch), owners in world.disk.owners.items():
         if len(owners) > 1:

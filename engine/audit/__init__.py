@@ -1,0 +1,1 @@
+"""Is a log what an engine can have written? Rules for streams, their rows, copies and keys."""

@@ -1,0 +1,213 @@
+"""The walk through a log, one stream after the other, page by page, beside working engines.
+
+Laws of this file: memory is bounded by a page of events and a fold, however large the log; a
+fault is told only if a second look, with a fresh row, finds the stream at fault too: an engine
+may have moved on between the reading of a row and of what lies beside it.
+"""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from engine.audit.breakers import BreakerAudit
+from engine.audit.notes import Notes
+from engine.audit.runs import RunAudit
+from engine.audit.streams import StreamAudit
+from engine.audit.triggers import TriggerAudit
+from engine.core.plan import Plan
+from eventstore import Event, Fault, Head, Log, clock
+from eventstore.chains import faults_of
+from eventstore.errors import StorageCorrupt
+
+STREAMS = 500  # rows read at once
+EVENTS = 1000  # events read at once
+
+Copies = list[tuple[str, int]]  # kind and version of each
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a look at a log has found."""
+
+    faults: list[Fault]  # sentences, each with `.stream` and `.version` if it lies there
+    notes: list[Fault]  # no faults: work that waits, leases that ran out
+    streams: int
+    events: int
+    copies: int  # snapshots that were held against the fold
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether there is no fault."""
+        return not self.faults
+
+
+class Audit:
+    """One look at a log.
+
+    Args:
+        log: is only read.
+        plan_of: gives the plan of a definition by its hash.
+        deep: hold events, copies, rows and keys against what an engine can have written; else
+            only chains, versions and blobs are looked at.
+        on_progress: told now and then how many events were looked at.
+
+    Attributes:
+        streams, events, copies: what was looked at so far.
+        notes: what is no fault; complete when `faults` has ended.
+    """
+
+    def __init__(
+        self, log: Log, plan_of: Callable[[str], Plan], *, deep: bool,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.streams = self.events = self.copies = 0
+        self.notes: list[Fault] = []
+        self._log, self._plan_of, self._deep = log, plan_of, deep
+        self._on_progress = on_progress
+
+    def faults(self, stream: str | None = None) -> Iterator[Fault]:
+        """Give each fault as it is found. *Reads the log.*
+
+        Args:
+            stream: only this one; None: all, and what lies beside them.
+        """
+        notes = Notes(self._log, clock.now_us())
+        if stream is not None:
+            head = self._log.head(stream)
+            if head is not None:
+                yield from self._look(head, self._copies_of([stream])[stream])
+                notes.see(head)
+        else:
+            yield from _guarded(self._all_streams(notes), "the list of streams")
+            if self._deep:
+                yield from _guarded(self._stray_keys(), "the inbox")
+            yield from self._log.verify_beside()
+        if self._deep:
+            yield from _guarded(self._note(notes), "the leases")
+
+    def verdict(self, stream: str | None = None) -> Verdict:
+        """Give all that is found. *Reads the log.*"""
+        faults = list(self.faults(stream))
+        return Verdict(faults, self.notes, self.streams, self.events, self.copies)
+
+    def _all_streams(self, notes: Notes) -> Iterator[Fault]:
+        after = ""
+        while page := self._log.streams(after=after, limit=STREAMS):
+            copies = self._copies_of([head.id for head in page])
+            for head in page:
+                yield from self._look(head, copies[head.id])
+                notes.see(head)
+            after = page[-1].id
+
+    def _stray_keys(self) -> Iterator[Fault]:
+        for key in self._log.stray_keys():
+            yield Fault(
+                f"key {key.key!r} of {key.source!r} leads to stream {key.stream!r}, which is not"
+                " there",
+                key.stream,
+            )
+
+    def _note(self, notes: Notes) -> Iterator[Fault]:
+        self.notes = notes.all()
+        yield from ()
+
+    def _look(self, head: Head, copies: Copies) -> list[Fault]:
+        before = self.events, self.copies
+        found = self._judge(head, copies)
+        if found:
+            self.events, self.copies = before
+            copies = self._copies_of([head.id])[head.id]  # before the row: none is newer
+            found = self._judge(self._log.head(head.id) or head, copies)
+        self.streams += 1
+        return found
+
+    def _copies_of(self, streams: list[str]) -> dict[str, Copies]:
+        copies: dict[str, Copies] = {stream: [] for stream in streams}
+        for stream, kind, version in self._log.snapshots(streams) if self._deep else ():
+            copies[stream].append((kind, version))
+        return copies
+
+    def _judge(self, head: Head, copies: Copies) -> list[Fault]:
+        if head.purged is not None:
+            return []  # a tombstone: retention took its events
+        audit = self._audit_of(head)
+        wanted = {version for kind, version in copies if kind == audit.copies_of}
+        try:
+            broken = list(faults_of(head.id, self._passed(audit, head, wanted), head.tip))
+        except StorageCorrupt as error:
+            return [Fault(f"stream {head.id!r} cannot be read: {error}", head.id)]
+        if broken:  # what follows a broken chain is not what was written: no use to judge it
+            first = min(fault.version or 0 for fault in broken)
+            return [f for f in audit.faults if (f.version or 0) < first] + broken
+        if self._deep:
+            for version in sorted(v for v in wanted if not 0 < v <= head.tip.version):
+                audit.say(version, f"there is a copy of event {version}, which is not there")
+            audit.close(head)
+        return audit.faults
+
+    def _passed(self, audit: StreamAudit, head: Head, wanted: set[int]) -> Iterator[Event]:
+        """Let the audit see each event before it is handed on."""
+        for page in self._pages(head):
+            for event in page if self._deep else ():
+                audit.see(event)
+                if event.version in wanted:
+                    self._compare(audit, event)
+            yield from page
+            self._settle(audit)
+            self.events += len(page)
+            if self._on_progress is not None:
+                self._on_progress(self.events)
+
+    def _pages(self, head: Head) -> Iterator[list[Event]]:
+        """Give the events up to the row's version; where there are none, look ever further."""
+        after, reach = 0, EVENTS
+        while after < head.tip.version:
+            upto = min(after + reach, head.tip.version)
+            page = self._log.read(head.id, after=after, upto=upto)
+            if page:
+                yield page
+            after, reach = upto, EVENTS if page else reach * 2
+
+    def _compare(self, audit: StreamAudit, event: Event) -> None:
+        kind = audit.copies_of or ""
+        copy = self._log.snapshot(event.stream, kind, upto=event.version)
+        if copy is not None and copy[0] == event.version:
+            self.copies += 1
+            audit.compare(*copy)
+
+    def _settle(self, audit: StreamAudit) -> None:
+        """Look up the large values and the keys that the last events have named."""
+        for version, name in audit.blobs:
+            if not self._log.has_blob(name):
+                audit.say(version, f"event {version} names blob {name}, which is not there")
+        audit.blobs.clear()
+        named: dict[str, list[str]] = {}
+        for _, source, key, _ in audit.keys:
+            named.setdefault(source, []).append(key)
+        found = {source: self._log.find_all(source, keys) for source, keys in named.items()}
+        for version, source, key, stream in audit.keys:
+            leads = found[source].get(key)
+            if leads != stream:
+                where = "nowhere" if leads is None else f"to {leads!r}"
+                audit.say(
+                    version,
+                    f"key {key!r} of {source!r} counts for {stream!r} by event {version}, and"
+                    f" leads {where}",
+                )
+        audit.keys.clear()
+
+    def _audit_of(self, head: Head) -> StreamAudit:
+        match head.kind:
+            case "run":
+                return RunAudit(head.id, self._plan_of)
+            case "breaker":
+                return BreakerAudit(head.id)
+            case "trigger":
+                return TriggerAudit(head.id)
+        return StreamAudit(head.id)
+
+
+def _guarded(found: Iterator[Fault], what: str) -> Iterator[Fault]:
+    try:
+        yield from found
+    except StorageCorrupt as error:
+        yield Fault(f"{what} cannot be read: {error}")
