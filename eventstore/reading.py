@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from eventstore.database import Database
-from eventstore.errors import StreamUnknown
+from eventstore.errors import StorageCorrupt, StreamUnknown
 from eventstore.event import Event, Tip
 from eventstore.store import Head, InboxKey
 
@@ -16,15 +16,23 @@ _tags = msgspec.json.Decoder(dict[str, str])
 
 
 def head_of(row: tuple[Any, ...]) -> Head:
-    """Give a head for a row of `statements.HEAD`. *Pure.*"""
+    """Give a head for a row of `statements.HEAD`. *Pure.*
+
+    Raises:
+        StorageCorrupt: its names or tags are no JSON.
+    """
     (
         stream, kind, version, epoch, digest, status, due, waits_on, owner, needs, label, name,
         key, tags, priority, created, updated, purged,
     ) = row  # fmt: skip
+    try:
+        names = () if waits_on == "[]" else _names.decode(waits_on)
+        tagged = {} if tags == "{}" else _tags.decode(tags)
+    except msgspec.MsgspecError as error:
+        raise StorageCorrupt(f"the row of stream {stream!r} cannot be read: {error}") from error
     return Head(
-        stream, kind, Tip(version, epoch, digest), status, due,
-        () if waits_on == "[]" else _names.decode(waits_on), owner, needs, label, name, key,
-        {} if tags == "{}" else _tags.decode(tags), priority, created, updated, purged,
+        stream, kind, Tip(version, epoch, digest), status, due, names, owner, needs, label, name,
+        key, tagged, priority, created, updated, purged,
     )  # fmt: skip
 
 

@@ -178,7 +178,8 @@ class Checking(Listener):
         if clock.real_seconds() < self._next:
             return
         fraction = min(events / self._total, 1.0)
-        shown = f"looked at {events:,} of {self._total:,} events, {fraction:.0%}"
+        total = max(self._total, events)  # engines may append meanwhile
+        shown = f"looked at {events:,} of {total:,} events, {fraction:.0%}"
         if sys.stderr.isatty():
             self._next += TENTH
             self.say_over(shown)

@@ -115,19 +115,35 @@ def closed(engine: "Engine", *, verifies: bool = False) -> Iterator[None]:
     try:
         yield
     except LogError as error:
-        more = isinstance(error, StorageCorrupt) and not verifies
-        raise playhead.StorageError(f"{error}{VERIFY if more else ''}") from error
+        raise _told(error, engine, verifies=verifies) from error
     except (ValueError, LookupError, playhead.LogDamaged) as error:
         fault = next(iter(engine.log.verify()), None) if path_of(engine) else None
         if fault is None:
             raise
+        rest = "" if verifies else f" All faults: playhead verify --url {engine.url}"
         raise Wrong(
-            f"the log is damaged: {fault}. What stumbled over it: {error}."
-            f" All faults: playhead verify --url {engine.url}"
+            f"the log is damaged: {fault}. What stumbled over it: {error}.{rest}"
         ) from error
+    except playhead.StorageError as error:
+        raise _told(error.__cause__ or error, engine, verifies=verifies) from error
     finally:
         with contextlib.suppress(playhead.PlayheadError, LogError):
             engine.close()
+
+
+def _told(error: BaseException, engine: "Engine", *, verifies: bool) -> playhead.StorageError:
+    """Give an error of the log as ours; one of damage says who can say more, if anybody can."""
+    helps = isinstance(error, StorageCorrupt) and not verifies and _can_be_opened(engine)
+    return playhead.StorageError(f"{error}{VERIFY if helps else ''}")
+
+
+def _can_be_opened(engine: "Engine") -> bool:
+    """Tell whether anything of a damaged database can be read."""
+    try:
+        engine.log.changed()
+    except LogError:
+        return False
+    return True
 
 
 def path_of(engine: "Engine") -> str | None:

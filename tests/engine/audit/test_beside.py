@@ -178,3 +178,12 @@ def test_one_run_alone(shop, forger):
     assert shop.look(run=shop.answered).events == 9
     with pytest.raises(PlayheadError, match="no run"):
         shop.look(run="nobody")
+
+
+def test_a_row_that_cannot_be_read(shop, forger):
+    """Tags that are no JSON are told with the stream; what lies beside the streams still is."""
+    forger.row(shop.answered, tags="{bad")
+    forger.run("INSERT INTO inbox VALUES ('drops', 'x', 'nowhere')")
+    row, key = shop.look().faults
+    assert f"the row of stream '{shop.answered}' cannot be read: " in row
+    assert "leads to stream 'nowhere'" in key
