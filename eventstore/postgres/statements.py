@@ -91,7 +91,8 @@ _TEXTS_OF: dict[str, str] = {
     "FIND_KEYS": f"SELECT key, stream FROM @inbox WHERE source = %s AND key = {_TEXTS}",
     "STRAY_KEYS": (
         "SELECT source, key, stream FROM @inbox AS inbox"
-        " WHERE NOT EXISTS (SELECT 1 FROM @stream AS stream WHERE stream.id = inbox.stream) LIMIT %s"
+        " WHERE NOT EXISTS (SELECT 1 FROM @stream AS stream WHERE stream.id = inbox.stream)"
+        " LIMIT %s"
     ),
     "STREAMS": _HEAD + " WHERE id > %s ORDER BY id LIMIT %s",
     "STATUSES": f"SELECT id, status FROM @stream WHERE id = {_TEXTS}",
