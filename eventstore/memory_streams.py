@@ -141,6 +141,11 @@ class MemoryStreams:
                 raise StreamUnknown(stream)
             return self._heads[stream], self._events[stream][max(0, after) :]
 
+    def read_streams(self, streams: Collection[str]) -> dict[str, list[Event]]:
+        """Give all events of short streams, oldest first."""
+        with self._lock:
+            return {s: list(self._events[s]) for s in streams if self._events.get(s)}
+
     def read_version(self, stream: str, versions: Collection[int]) -> dict[int, Event]:
         """Give the named versions of a stream."""
         with self._lock:

@@ -74,6 +74,14 @@ class Reading:
             raise StreamUnknown(stream)
         return head, self.read(stream, after, head.tip.version, None)
 
+    def read_streams(self, streams: Collection[str]) -> dict[str, list[Event]]:
+        """Give all events of short streams, oldest first."""
+        found: dict[str, list[Event]] = {}
+        rows = self._database.query(self._sql.READ_STREAMS, (array(streams),))
+        for event in starmap(Event, rows):
+            found.setdefault(event.stream, []).append(event)
+        return found
+
     def read_version(self, stream: str, versions: Collection[int]) -> dict[int, Event]:
         """Give the named versions of a stream."""
         rows = self._database.query(self._sql.READ_VERSIONS, (stream, array(versions)))

@@ -83,6 +83,10 @@ class SqlLog:
         """Give row and events of one moment together."""
         return self._reading.load(stream, after)
 
+    def read_streams(self, streams: Collection[str]) -> dict[str, list[Event]]:
+        """Give all events of short streams, oldest first."""
+        return self._reading.read_streams(streams)
+
     def read_version(self, stream: str, versions: Collection[int]) -> dict[int, Event]:
         """Give the named versions of a stream; absent ones are left out."""
         return self._reading.read_version(stream, versions)

@@ -183,6 +183,9 @@ class Log(Protocol):
             StreamUnknown: no such stream.
         """
 
+    def read_streams(self, streams: Collection[str]) -> dict[str, list[Event]]:
+        """Give all events of short streams, oldest first; those without events are left out."""
+
     def read_version(self, stream: str, versions: Collection[int]) -> dict[int, Event]:
         """Give the named versions of a stream; absent ones are left out."""
 

@@ -5,7 +5,7 @@ fault is told only if a second look, with a fresh row, finds the stream at fault
 may have moved on between the reading of a row and of what lies beside it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -61,6 +61,7 @@ class Audit:
     ) -> None:  # fmt: skip
         self.streams = self.events = self.copies = 0
         self.notes: list[Fault] = []
+        self._leads: dict[tuple[str, str], str] = {}  # keys of a batch that were looked up
         self._log, self._plan_of, self._deep = log, plan_of, deep
         self._on_progress = on_progress
 
@@ -92,11 +93,40 @@ class Audit:
     def _all_streams(self, notes: Notes) -> Iterator[Fault]:
         after = ""
         while page := self._log.streams(after=after, limit=STREAMS):
-            copies = self._copies_of([head.id for head in page])
+            for heads in _batches(page):
+                yield from self._batch(heads)
             for head in page:
-                yield from self._look(head, copies[head.id])
                 notes.see(head)
             after = page[-1].id
+
+    def _batch(self, heads: list[Head]) -> Iterator[Fault]:
+        """Look at streams of which all that is needed was read at once."""
+        ids = [head.id for head in heads]
+        copies = self._copies_of(ids)
+        events = self._read(ids) if len(ids) > 1 else None
+        self._leads = self._start_keys(heads) if self._deep else {}
+        for head in heads:
+            given = None if events is None else events.pop(head.id, [])
+            yield from self._look(head, copies[head.id], given)
+
+    def _read(self, streams: list[str]) -> dict[str, list[Event]] | None:
+        """Read streams at once; None where one cannot be read: then each by itself tells which."""
+        try:
+            return self._log.read_streams(streams)
+        except StorageCorrupt:
+            return None
+
+    def _start_keys(self, heads: list[Head]) -> dict[tuple[str, str], str]:
+        """Look up the keys by which runs were started, all of a workflow at once."""
+        named: dict[str, list[str]] = {}
+        for head in heads:
+            if head.key is not None and head.kind == "run":
+                named.setdefault(f"start:{head.name}", []).append(head.key)
+        return {
+            (source, key): stream
+            for source, keys in named.items()
+            for key, stream in self._log.find_all(source, keys).items()
+        }
 
     def _stray_keys(self) -> Iterator[Fault]:
         for key in self._log.stray_keys():
@@ -110,11 +140,14 @@ class Audit:
         self.notes = notes.all()
         yield from ()
 
-    def _look(self, head: Head, copies: Copies) -> list[Fault]:
+    def _look(
+        self, head: Head, copies: Copies, given: list[Event] | None = None
+    ) -> list[Fault]:
         before = self.events, self.copies
-        found = self._judge(head, copies)
+        found = self._judge(head, copies, given)
         if found:
             self.events, self.copies = before
+            self._leads = {}
             copies = self._copies_of([head.id])[head.id]  # before the row: none is newer
             found = self._judge(self._log.head(head.id) or head, copies)
         self.streams += 1
@@ -126,13 +159,16 @@ class Audit:
             copies[stream].append((kind, version))
         return copies
 
-    def _judge(self, head: Head, copies: Copies) -> list[Fault]:
+    def _judge(
+        self, head: Head, copies: Copies, given: list[Event] | None = None
+    ) -> list[Fault]:
         if head.purged is not None:
             return []  # a tombstone: retention took its events
         audit = self._audit_of(head)
         wanted = {version for kind, version in copies if kind == audit.copies_of}
+        pages = self._pages(head) if given is None else _upto(head, given)
         try:
-            broken = list(faults_of(head.id, self._passed(audit, head, wanted), head.tip))
+            broken = list(faults_of(head.id, self._passed(audit, pages, wanted), head.tip))
         except StorageCorrupt as error:
             return [Fault(f"stream {head.id!r} cannot be read: {error}", head.id)]
         if broken:  # what follows a broken chain is not what was written: no use to judge it
@@ -144,9 +180,11 @@ class Audit:
             audit.close(head)
         return audit.faults
 
-    def _passed(self, audit: StreamAudit, head: Head, wanted: set[int]) -> Iterator[Event]:
+    def _passed(
+        self, audit: StreamAudit, pages: Iterable[list[Event]], wanted: set[int]
+    ) -> Iterator[Event]:
         """Let the audit see each event before it is handed on."""
-        for page in self._pages(head):
+        for page in pages:
             for event in page if self._deep else ():
                 audit.see(event)
                 if event.version in wanted:
@@ -182,10 +220,11 @@ class Audit:
         audit.blobs.clear()
         named: dict[str, list[str]] = {}
         for _, source, key, _ in audit.keys:
-            named.setdefault(source, []).append(key)
+            if (source, key) not in self._leads:
+                named.setdefault(source, []).append(key)
         found = {source: self._log.find_all(source, keys) for source, keys in named.items()}
         for version, source, key, stream in audit.keys:
-            leads = found[source].get(key)
+            leads = self._leads.get((source, key)) or found.get(source, {}).get(key)
             if leads != stream:
                 where = "nowhere" if leads is None else f"to {leads!r}"
                 audit.say(
@@ -204,6 +243,27 @@ class Audit:
             case "trigger":
                 return TriggerAudit(head.id)
         return StreamAudit(head.id)
+
+
+def _batches(heads: list[Head]) -> Iterator[list[Head]]:
+    """Give rows in groups whose events fit into one page; a longer stream stands alone."""
+    batch: list[Head] = []
+    events = 0
+    for head in heads:
+        if batch and events + head.tip.version > EVENTS:
+            yield batch
+            batch, events = [], 0
+        batch.append(head)
+        events += head.tip.version
+    if batch:
+        yield batch
+
+
+def _upto(head: Head, given: list[Event]) -> Iterator[list[Event]]:
+    """Give what was read up to the row's version: engines may have appended since."""
+    page = [event for event in given if event.version <= head.tip.version]
+    if page:
+        yield page
 
 
 def _guarded(found: Iterator[Fault], what: str) -> Iterator[Fault]:

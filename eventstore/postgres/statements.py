@@ -77,6 +77,7 @@ _TEXTS_OF: dict[str, str] = {
     # Reading.
     "HEAD_OF": _HEAD + " WHERE id = %s",
     "READ": _READ,
+    "READ_STREAMS": _EVENT + f" WHERE stream = {_TEXTS} ORDER BY stream, version",
     "READ_ALL": _EVENT + " WHERE position > %s AND position <= %s ORDER BY position LIMIT %s",
     "READ_TYPES": (
         _EVENT + f" WHERE position > %s AND position <= %s AND type = {_TEXTS}"

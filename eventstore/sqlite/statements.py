@@ -54,6 +54,9 @@ TIP_AT = "SELECT version, epoch, hash FROM event WHERE stream = ? AND version = 
 
 HEAD_OF = HEAD + " WHERE id = ?"
 READ = EVENT + " WHERE stream = ? AND version > ? AND version <= ? ORDER BY version"
+READ_STREAMS = (
+    EVENT + " WHERE stream IN (SELECT value FROM json_each(?)) ORDER BY stream, version"
+)
 READ_ALL = EVENT + " WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
 READ_TYPES = (
     EVENT + " WHERE position > ? AND position <= ? AND type IN (SELECT value FROM json_each(?))"

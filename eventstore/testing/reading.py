@@ -138,6 +138,15 @@ class ReadContract:
         assert log.streams(after="z") == []
         assert log.streams(after="y") == [log.head("z")]
 
+    def test_events_of_many_streams_at_once(self, log: Log) -> None:
+        """Each stream has its events in order; one that is not there has none."""
+        for name in ("b", "a", "c"):
+            tip = birth(log, name)
+            for _ in range(11):
+                tip = step(log, name, tip)
+        assert log.read_streams(["a", "b", "none"]) == {"a": log.read("a"), "b": log.read("b")}
+        assert log.read_streams([]) == {}
+
     def test_keys_that_lead_nowhere(self, log: Log) -> None:
         """A key whose stream is not there is given; one whose stream is there is left out."""
         stray = InboxKey("drops", "b", "nowhere")

@@ -99,13 +99,15 @@ def _events(path: Path) -> None:
 )
 def test_verify_does_not_send_to_itself(spoil: Any, code: int, cli: Any, folder: Path) -> None:
     """What cannot be read is told; other commands name `verify` where that can say more."""
-    cli("run", "app.py:hello", "name=Ann", "-q")
+    for name in ("Ann", "Bob"):
+        cli("run", "app.py:hello", f"name={name}", "-q")
     spoil(folder / "app.db")
     for deep in ([], ["--deep"]):
         done = cli("verify", *deep, *URL)
         told = done.stdout + done.stderr
         assert (done.exit_code, "app.db" in told) == (code, True), told
         assert "playhead verify" not in told
+        assert done.stdout.count("stream '") == 2 * (code == 1)
     helps = "`playhead verify` says what can still be read" in cli("runs", *URL).stderr
     assert helps == (code == 1)
 
