@@ -291,8 +291,8 @@ class Engine:
 
         Shallow: chains of hashes, versions, large values, the database itself. Deep: also that
         epochs never go down and have one owner each, that every move is legal and every result has
-        its start, that copies, rows and inbox keys say what the events say. It only reads, page by
-        page; engines may work meanwhile.
+        its start, that snapshots, rows and inbox keys say what the events say. It only reads, page
+        by page; engines may work meanwhile.
 
         Args:
             run: only this one; None: every stream, and what lies beside them.

@@ -1,1 +1,1 @@
-"""Is a log what an engine can have written? Rules for streams, their rows, copies and keys."""
+"""Is a log what an engine can have written? Rules for streams, their rows, snapshots and keys."""

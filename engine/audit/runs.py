@@ -1,4 +1,4 @@
-"""A run's events, copies and row, held against its fold and against who wrote them. Pure."""
+"""A run's events, snapshots and row, held against its fold and against who wrote them. Pure."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -38,7 +38,7 @@ class RunAudit(StreamAudit):
         plan_of: gives the plan of a definition by its hash.
     """
 
-    copies_of = SNAPSHOT_KIND
+    snapshot_kind = SNAPSHOT_KIND
 
     def __init__(self, stream: str, plan_of: Callable[[str], Plan]) -> None:
         super().__init__(stream)
@@ -92,14 +92,14 @@ class RunAudit(StreamAudit):
         return None
 
     def differs(self, content: bytes) -> str | None:
-        """Say in what a copy of the run differs from the fold."""
+        """Say in what a snapshot of the run differs from the fold."""
         if content == msgspec.json.encode(self.run):
             return None
         try:
-            copy = _decode_run(content)
+            snapshot = _decode_run(content)
         except msgspec.MsgspecError as error:
             return f"cannot be read: {error}"
-        return parts_differ(copy, self.run)
+        return parts_differ(snapshot, self.run)
 
     def row_faults(self, head: Head) -> Iterator[str]:
         """Hold headline, status and alarm against the fold."""

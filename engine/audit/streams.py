@@ -15,7 +15,7 @@ from eventstore.errors import LogError
 
 
 class StreamAudit:
-    """Holds the events of one stream against each other, then against copies and row.
+    """Holds the events of one stream against each other, then against snapshots and row.
 
     Attributes:
         faults: what was found so far.
@@ -24,7 +24,7 @@ class StreamAudit:
         is_lost: an event could not be folded.
     """
 
-    copies_of: str | None = None  # the kind of snapshot that can be judged
+    snapshot_kind: str | None = None  # the kind of snapshot that can be judged
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
@@ -62,15 +62,15 @@ class StreamAudit:
         """Fold an event; give what is wrong with it although it can be folded, or None."""
 
     def compare(self, version: int, content: bytes) -> None:
-        """Hold a copy of this version against the fold, which stands there."""
+        """Hold a snapshot of this version against the fold, which stands there."""
         if self.is_lost:
             return
         said = self.differs(content)
         if said:
-            self.say(version, f"its copy ({self.copies_of}) of event {version} {said}")
+            self.say(version, f"its snapshot ({self.snapshot_kind}) of event {version} {said}")
 
     def differs(self, content: bytes) -> str | None:
-        """Say in what a copy differs from the fold, or None."""
+        """Say in what a snapshot differs from the fold, or None."""
 
     def close(self, head: Head) -> None:
         """Hold the row against all that was seen."""
@@ -104,7 +104,7 @@ def rows_differ(*parts: tuple[str, object, object]) -> Iterator[str]:
 
 
 def parts_differ(found: msgspec.Struct, wanted: msgspec.Struct) -> str | None:
-    """Say which field of a copy is not the fold's, or None. *Pure.*"""
+    """Say which field of a snapshot is not the fold's, or None. *Pure.*"""
     for name in wanted.__struct_fields__:
         one = msgspec.json.encode(getattr(found, name))
         other = msgspec.json.encode(getattr(wanted, name))

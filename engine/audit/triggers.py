@@ -1,4 +1,4 @@
-"""A trigger's events, copies and row, held against its fold. Pure."""
+"""A trigger's events, snapshots and row, held against its fold. Pure."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ from eventstore.errors import EventUnreadable
 class TriggerAudit(StreamAudit):
     """Judges one trigger."""
 
-    copies_of = SNAPSHOT_KIND
+    snapshot_kind = SNAPSHOT_KIND
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -36,14 +36,14 @@ class TriggerAudit(StreamAudit):
         return said
 
     def differs(self, content: bytes) -> str | None:
-        """Say in what a copy of the trigger differs from the fold."""
+        """Say in what a snapshot of the trigger differs from the fold."""
         if content == msgspec.json.encode(self.state):
             return None
         try:
-            copy = msgspec.json.decode(content, type=core.TriggerState)
+            snapshot = msgspec.json.decode(content, type=core.TriggerState)
         except msgspec.MsgspecError as error:
             return f"cannot be read: {error}"
-        return parts_differ(copy, self.state)
+        return parts_differ(snapshot, self.state)
 
     def row_faults(self, head: Head) -> Iterator[str]:
         """Hold the row against the fold; when it is due is the trigger's own business."""

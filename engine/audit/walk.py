@@ -22,7 +22,7 @@ from eventstore.errors import StorageCorrupt
 STREAMS = 500  # rows read at once
 EVENTS = 1000  # events read at once
 
-Copies = list[tuple[str, int]]  # kind and version of each
+Snapshots = list[tuple[str, int]]  # kind and version of each
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class Verdict(msgspec.Struct, frozen=True):
     notes: list[Fault]  # no faults: work that waits, leases that ran out
     streams: int
     events: int
-    copies: int  # snapshots that were held against the fold
+    snapshots: int  # how many were held against the fold
 
     @property
     def ok(self) -> bool:
@@ -46,12 +46,12 @@ class Audit:
     Args:
         log: is only read.
         plan_of: gives the plan of a definition by its hash.
-        deep: hold events, copies, rows and keys against what an engine can have written; else
+        deep: hold events, snapshots, rows and keys against what an engine can have written; else
             only chains, versions and blobs are looked at.
         on_progress: told now and then how many events were looked at.
 
     Attributes:
-        streams, events, copies: what was looked at so far.
+        streams, events, snapshots: what was looked at so far.
         notes: what is no fault; complete when `faults` has ended.
     """
 
@@ -59,7 +59,7 @@ class Audit:
         self, log: Log, plan_of: Callable[[str], Plan], *, deep: bool,
         on_progress: Callable[[int], None] | None = None,
     ) -> None:  # fmt: skip
-        self.streams = self.events = self.copies = 0
+        self.streams = self.events = self.snapshots = 0
         self.notes: list[Fault] = []
         self._leads: dict[tuple[str, str], str] = {}  # keys of a batch that were looked up
         self._log, self._plan_of, self._deep = log, plan_of, deep
@@ -75,7 +75,7 @@ class Audit:
         if stream is not None:
             head = self._log.head(stream)
             if head is not None:
-                yield from self._look(head, self._copies_of([stream])[stream])
+                yield from self._look(head, self._snapshots_of([stream])[stream])
                 notes.see(head)
         else:
             yield from _guarded(self._all_streams(notes), "the list of streams")
@@ -88,7 +88,7 @@ class Audit:
     def verdict(self, stream: str | None = None) -> Verdict:
         """Give all that is found. *Reads the log.*"""
         faults = list(self.faults(stream))
-        return Verdict(faults, self.notes, self.streams, self.events, self.copies)
+        return Verdict(faults, self.notes, self.streams, self.events, self.snapshots)
 
     def _all_streams(self, notes: Notes) -> Iterator[Fault]:
         after = ""
@@ -102,12 +102,12 @@ class Audit:
     def _batch(self, heads: list[Head]) -> Iterator[Fault]:
         """Look at streams of which all that is needed was read at once."""
         ids = [head.id for head in heads]
-        copies = self._copies_of(ids)
+        snapshots = self._snapshots_of(ids)
         events = self._read(ids) if len(ids) > 1 else None
         self._leads = self._start_keys(heads) if self._deep else {}
         for head in heads:
             given = None if events is None else events.pop(head.id, [])
-            yield from self._look(head, copies[head.id], given)
+            yield from self._look(head, snapshots[head.id], given)
 
     def _read(self, streams: list[str]) -> dict[str, list[Event]] | None:
         """Read streams at once; None where one cannot be read: then each by itself tells which."""
@@ -141,31 +141,31 @@ class Audit:
         yield from ()
 
     def _look(
-        self, head: Head, copies: Copies, given: list[Event] | None = None
+        self, head: Head, snapshots: Snapshots, given: list[Event] | None = None
     ) -> list[Fault]:
-        before = self.events, self.copies
-        found = self._judge(head, copies, given)
+        before = self.events, self.snapshots
+        found = self._judge(head, snapshots, given)
         if found:
-            self.events, self.copies = before
+            self.events, self.snapshots = before
             self._leads = {}
-            copies = self._copies_of([head.id])[head.id]  # before the row: none is newer
-            found = self._judge(self._log.head(head.id) or head, copies)
+            snapshots = self._snapshots_of([head.id])[head.id]  # before the row: none is newer
+            found = self._judge(self._log.head(head.id) or head, snapshots)
         self.streams += 1
         return found
 
-    def _copies_of(self, streams: list[str]) -> dict[str, Copies]:
-        copies: dict[str, Copies] = {stream: [] for stream in streams}
+    def _snapshots_of(self, streams: list[str]) -> dict[str, Snapshots]:
+        snapshots: dict[str, Snapshots] = {stream: [] for stream in streams}
         for stream, kind, version in self._log.snapshots(streams) if self._deep else ():
-            copies[stream].append((kind, version))
-        return copies
+            snapshots[stream].append((kind, version))
+        return snapshots
 
     def _judge(
-        self, head: Head, copies: Copies, given: list[Event] | None = None
+        self, head: Head, snapshots: Snapshots, given: list[Event] | None = None
     ) -> list[Fault]:
         if head.purged is not None:
             return []  # a tombstone: retention took its events
         audit = self._audit_of(head)
-        wanted = {version for kind, version in copies if kind == audit.copies_of}
+        wanted = {version for kind, version in snapshots if kind == audit.snapshot_kind}
         pages = self._pages(head) if given is None else _upto(head, given)
         try:
             broken = list(faults_of(head.id, self._passed(audit, pages, wanted), head.tip))
@@ -176,7 +176,9 @@ class Audit:
             return [f for f in audit.faults if (f.version or 0) < first] + broken
         if self._deep:
             for version in sorted(v for v in wanted if not 0 < v <= head.tip.version):
-                audit.say(version, f"there is a copy of event {version}, which is not there")
+                audit.say(
+                    version, f"there is a snapshot of event {version}, which is not there"
+                )
             audit.close(head)
         return audit.faults
 
@@ -206,11 +208,11 @@ class Audit:
             after, reach = upto, EVENTS if page else reach * 2
 
     def _compare(self, audit: StreamAudit, event: Event) -> None:
-        kind = audit.copies_of or ""
-        copy = self._log.snapshot(event.stream, kind, upto=event.version)
-        if copy is not None and copy[0] == event.version:
-            self.copies += 1
-            audit.compare(*copy)
+        kind = audit.snapshot_kind or ""
+        snapshot = self._log.snapshot(event.stream, kind, upto=event.version)
+        if snapshot is not None and snapshot[0] == event.version:
+            self.snapshots += 1
+            audit.compare(*snapshot)
 
     def _settle(self, audit: StreamAudit) -> None:
         """Look up the large values and the keys that the last events have named."""

@@ -30,7 +30,9 @@ def verify(
     *,
     deep: Annotated[
         bool,
-        typer.Option("--deep", help="Also hold events, copies, rows and keys to each other."),
+        typer.Option(
+            "--deep", help="Also hold events, snapshots, rows and keys to each other."
+        ),
     ] = False,
     app: App = None,
     url: Url = None,
@@ -39,7 +41,7 @@ def verify(
     """Check that the log is what was written: chains, versions, values; exit code 1 if not.
 
     With --deep also that it is what engines can have written: moves that are legal, epochs with
-    one owner, results with a start; copies, rows and keys that say what the events say. It only
+    one owner, results with a start; snapshots, rows and keys that say what the events say. It only
     reads, and engines may work meanwhile.
     """
     with target.reading(app, url, verifies=True) as engine:
@@ -54,7 +56,11 @@ def verify(
                 if not json:
                     told.found(fault)
     if json:
-        counted = {"streams": audit.streams, "events": audit.events, "copies": audit.copies}
+        counted = {
+            "streams": audit.streams,
+            "events": audit.events,
+            "snapshots": audit.snapshots,
+        }
         places = [{"stream": f.stream, "version": f.version, "fault": str(f)} for f in faults]
         notes = [{"stream": n.stream, "note": str(n)} for n in audit.notes]
         out.result(
@@ -88,8 +94,8 @@ def _expected(engine: "Engine", stream: str | None) -> int:
 def _say_whole(audit: Audit, *, deep: bool) -> None:
     whole = f"ok: {audit.events} events in {audit.streams} streams, chains whole"
     if deep:
-        copies = "1 copy" if audit.copies == 1 else f"{audit.copies} copies"
-        whole += f", moves legal; rows, keys and {copies} say what the events say"
+        snapshots = "1 snapshot" if audit.snapshots == 1 else f"{audit.snapshots} snapshots"
+        whole += f", moves legal; rows, keys and {snapshots} say what the events say"
     out.say(whole)
 
 

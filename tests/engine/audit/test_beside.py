@@ -1,4 +1,4 @@
-"""Rows, copies, keys and values that say otherwise than the events do."""
+"""Rows, snapshots, keys and values that say otherwise than the events do."""
 
 import pytest
 
@@ -60,7 +60,7 @@ def test_the_owner_answers_for_what_he_holds(shop, forger):
 
 
 @pytest.mark.parametrize("of", ["plain", "trigger"])
-def test_a_copy_that_says_otherwise(of, shop, forger):
+def test_a_snapshot_that_says_otherwise(of, shop, forger):
     """A snapshot is held against the fold of the events up to it, field by field."""
     field = {"plain": "workflow", "trigger": "last"}[of]
     stream = getattr(shop, of)
@@ -73,24 +73,24 @@ def test_a_copy_that_says_otherwise(of, shop, forger):
 
 
 @pytest.mark.parametrize("of", ["plain", "trigger"])
-def test_a_copy_that_cannot_be_read(of, shop, forger):
-    """Bytes that are no copy are told; the engine would stumble over them."""
+def test_a_snapshot_that_cannot_be_read(of, shop, forger):
+    """Bytes that are no snapshot are told; the engine would stumble over them."""
     stream = getattr(shop, of)
     forger.run("DELETE FROM snapshot WHERE stream = ? AND version > 3", stream)
     kind = {"plain": "run/1", "trigger": "trigger/1"}[of]
     forger.run("INSERT OR REPLACE INTO snapshot VALUES (?, ?, 3, x'00')", stream, kind)
-    shop.finds(stream, f"its copy ({kind}) of event 3 cannot be read")
+    shop.finds(stream, f"its snapshot ({kind}) of event 3 cannot be read")
 
 
 @pytest.mark.parametrize("version", [0, 99])
-def test_a_copy_of_what_is_not_there(version, shop, forger):
-    """A copy belongs to an event."""
+def test_a_snapshot_of_what_is_not_there(version, shop, forger):
+    """A snapshot belongs to an event."""
     forger.run("INSERT INTO snapshot VALUES (?, 'run/1', ?, x'7b7d')", shop.plain, version)
-    shop.finds(shop.plain, f"there is a copy of event {version}, which is not there")
+    shop.finds(shop.plain, f"there is a snapshot of event {version}, which is not there")
 
 
 def test_of_foreign_kinds_nothing_is_claimed(shop, forger):
-    """A copy of another shape, and a stream of another kind, are another program's business."""
+    """A snapshot of another shape, and a stream of another kind, are another program's business."""
     forger.run("INSERT INTO snapshot VALUES (?, 'run/0', 99, x'00')", shop.plain)
     forger.row(shop.answered, kind="lamp", status="lit")
     verdict = shop.look()
@@ -144,7 +144,7 @@ def test_a_definition_that_is_not_there(shop, forger):
     ],
 )
 def test_a_broken_chain_is_told_once(attack, told, shop, forger):
-    """What follows from a broken chain (folds, copies, rows) is not told beside it."""
+    """What follows from a broken chain (folds, snapshots, rows) is not told beside it."""
     forger.run(attack, shop.answered)
     (fault,) = shop.look().faults
     assert (fault.stream, told in fault) == (shop.answered, True), fault

@@ -2,10 +2,10 @@
 
 
 def test_a_healthy_log_stays_quiet(shop):
-    """Runs, a breaker, a trigger, copies, keys and a blob: nothing is told, all is counted."""
+    """Runs, a breaker, a trigger, snapshots, keys and a blob: nothing is told, all is counted."""
     verdict = shop.look()
     assert (verdict.faults, verdict.notes, verdict.ok) == ([], [], True)
-    assert verdict.copies >= 5
+    assert verdict.snapshots >= 5
     assert verdict.streams == 12
     shallow = shop.look(deep=False)
-    assert (shallow.faults, shallow.events, shallow.copies) == ([], verdict.events, 0)
+    assert (shallow.faults, shallow.events, shallow.snapshots) == ([], verdict.events, 0)

@@ -66,7 +66,7 @@ def test_a_log_at_work_has_no_false_faults(tmp_path, monkeypatch):
             feeding.join()
     verdict = looker.verify(deep=True)
     assert verdict.faults == []
-    assert verdict.copies > 0
+    assert verdict.snapshots > 0
     assert {head.kind for head in looker.log.streams(limit=100_000)} == {
         "run", "breaker", "trigger",
     }  # fmt: skip
@@ -74,23 +74,23 @@ def test_a_log_at_work_has_no_false_faults(tmp_path, monkeypatch):
 
 
 def test_what_moves_on_between_two_reads_is_looked_at_again(tmp_path, monkeypatch):
-    """A row read long before its copies is behind them: a second look finds all well."""
+    """A row read long before its snapshots is behind them: a second look finds all well."""
     monkeypatch.setattr(repository, "SNAPSHOT_EVERY", 2)
     engine = Engine(f"sqlite:///{tmp_path / 'log.db'}", workflows=[work])
     engine.start(work, n=1)
     seen = []
 
     class Behind(walk.Audit):
-        def _copies_of(self, streams):
-            if not seen:  # the rows are read, the copies not yet
+        def _snapshots_of(self, streams):
+            if not seen:  # the rows are read, the snapshots not yet
                 engine.run_until_idle()
             seen.append(streams)
-            return super()._copies_of(streams)
+            return super()._snapshots_of(streams)
 
     audit = Behind(engine.log, engine.repository.plan, deep=True)
     assert list(audit.faults()) == []
     assert len(seen) == 2  # it was looked at again
-    assert (audit.events, audit.copies > 0) == (8, True)
+    assert (audit.events, audit.snapshots > 0) == (8, True)
     engine.close()
 
 

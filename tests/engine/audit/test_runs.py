@@ -205,5 +205,5 @@ FORGERIES = (
 @pytest.mark.parametrize("forge", FORGERIES, ids=lambda forge: forge.__name__.strip("_"))
 def test_what_no_engine_can_have_written(forge, shop, forger):
     """With the chain sealed again only the deep look tells it, once, with its stream."""
-    forger.run("DELETE FROM snapshot")  # a copy that differs too is the next file's fact
+    forger.run("DELETE FROM snapshot")  # a snapshot that differs too is the next file's fact
     shop.finds(*forge(forger, shop))

@@ -32,11 +32,11 @@ def test_a_log_that_makes_sense(cli: Any) -> None:
     done = cli("verify", "--deep", *URL)
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout == (
-        "ok: 6 events in 1 streams, chains whole, moves legal; rows, keys and 0 copies say what"
+        "ok: 6 events in 1 streams, chains whole, moves legal; rows, keys and 0 snapshots say what"
         " the events say\n"
     )
     assert json.loads(cli("verify", "last", "--deep", *URL, "--json").stdout) == {
-        "ok": True, "deep": True, "streams": 1, "events": 6, "copies": 0, "faults": [],
+        "ok": True, "deep": True, "streams": 1, "events": 6, "snapshots": 0, "faults": [],
         "notes": [],
     }  # fmt: skip
 
