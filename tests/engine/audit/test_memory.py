@@ -26,6 +26,7 @@ def grow(log, streams):
         log.append(Append(name, (write,)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streams", [1, 500])
 def test_memory_does_not_grow_with_the_log(streams, tmp_path):
     """10 MB of events in one stream, or in many short ones: a look takes less than 5 MB."""
