@@ -33,6 +33,9 @@ class Verdict(msgspec.Struct, frozen=True):
     streams: int
     events: int
     snapshots: int  # how many were held against the fold
+    pruned: (
+        int  # streams whose events retention took: their rows stay, there is nothing to check
+    )
 
     @property
     def ok(self) -> bool:
@@ -51,7 +54,7 @@ class Audit:
         on_progress: told now and then how many events were looked at.
 
     Attributes:
-        streams, events, snapshots: what was looked at so far.
+        streams, events, snapshots, pruned: what was looked at so far.
         notes: what is no fault; complete when `faults` has ended.
     """
 
@@ -59,7 +62,7 @@ class Audit:
         self, log: Log, plan_of: Callable[[str], Plan], *, deep: bool,
         on_progress: Callable[[int], None] | None = None,
     ) -> None:  # fmt: skip
-        self.streams = self.events = self.snapshots = 0
+        self.streams = self.events = self.snapshots = self.pruned = 0
         self.notes: list[Fault] = []
         self._leads: dict[tuple[str, str], str] = {}  # keys of a batch that were looked up
         self._log, self._plan_of, self._deep = log, plan_of, deep
@@ -88,7 +91,9 @@ class Audit:
     def verdict(self, stream: str | None = None) -> Verdict:
         """Give all that is found. *Reads the log.*"""
         faults = list(self.faults(stream))
-        return Verdict(faults, self.notes, self.streams, self.events, self.snapshots)
+        return Verdict(
+            faults, self.notes, self.streams, self.events, self.snapshots, self.pruned
+        )
 
     def _all_streams(self, notes: Notes) -> Iterator[Fault]:
         after = ""
@@ -163,6 +168,7 @@ class Audit:
         self, head: Head, snapshots: Snapshots, given: list[Event] | None = None
     ) -> list[Fault]:
         if head.purged is not None:
+            self.pruned += 1
             return []  # a tombstone: retention took its events
         audit = self._audit_of(head)
         wanted = {version for kind, version in snapshots if kind == audit.snapshot_kind}

@@ -60,6 +60,7 @@ def verify(
             "streams": audit.streams,
             "events": audit.events,
             "snapshots": audit.snapshots,
+            "pruned": audit.pruned,
         }
         places = [{"stream": f.stream, "version": f.version, "fault": str(f)} for f in faults]
         notes = [{"stream": n.stream, "note": str(n)} for n in audit.notes]
@@ -92,7 +93,8 @@ def _expected(engine: "Engine", stream: str | None) -> int:
 
 
 def _say_whole(audit: Audit, *, deep: bool) -> None:
-    whole = f"ok: {audit.events} events in {audit.streams} streams, chains whole"
+    gone = f" ({audit.pruned} of them pruned)" if audit.pruned else ""
+    whole = f"ok: {audit.events} events in {audit.streams} streams{gone}, chains whole"
     if deep:
         snapshots = "1 snapshot" if audit.snapshots == 1 else f"{audit.snapshots} snapshots"
         whole += f", moves legal; rows, keys and {snapshots} say what the events say"

@@ -36,7 +36,8 @@ def test_a_log_that_makes_sense(cli: Any) -> None:
         " the events say\n"
     )
     assert json.loads(cli("verify", "last", "--deep", *URL, "--json").stdout) == {
-        "ok": True, "deep": True, "streams": 1, "events": 6, "snapshots": 0, "faults": [],
+        "ok": True, "deep": True, "streams": 1, "events": 6, "snapshots": 0, "pruned": 0,
+        "faults": [],
         "notes": [],
     }  # fmt: skip
 
