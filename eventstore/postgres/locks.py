@@ -77,6 +77,8 @@ class SessionLocks:
         if worker in self._held:
             self._held.discard(worker)
             self._keeper.rows(_DROP, (key_of(worker),))
+            if not self._held:
+                self._keeper.close()  # nobody works here any more: no thread is left
 
     def is_free(self, worker: WorkerRow) -> bool | None:
         """Say whether a worker is known to be gone; None if only its lease can tell."""

@@ -37,7 +37,33 @@ def until():
     return wait_until
 
 
-@pytest.fixture(params=["memory", "file", POSTGRES])
+# The journeys that also go to a server: where claims, due times, breakers, signals, steering,
+# processes and triggers are at work, for there its transactions, locks and order of rows could
+# differ. What a run computes from its events is the same above any log, and costs here ten times
+# what it costs in memory. Processes: `test_processes.py`, on its own.
+ON_POSTGRES = {
+    "test_breakers",
+    "test_embedding",
+    "test_file_trigger",
+    "test_schedules",
+    "test_signals_timers",
+    "test_steering",
+    "test_time",
+    "test_together",
+    "test_webhooks",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc):
+    """Send the journeys of some modules to a server too."""
+    module = metafunc.module.__name__.rpartition(".")[2]
+    if "url" in metafunc.fixturenames and module in ON_POSTGRES:
+        kinds = pytest.mark.parametrize("url", ["memory", "file", POSTGRES], indirect=True)
+        metafunc.definition.add_marker(kinds)
+
+
+@pytest.fixture(params=["memory", "file"])
 def url(request, tmp_path):
     """Give a database in memory, one in a file, and one on a server."""
     if request.param == "postgres":

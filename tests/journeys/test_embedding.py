@@ -88,6 +88,10 @@ def test_engine_run_leaves_no_thread(url):
     engine = Engine(url, workflows=[workflow])
     threads = set(threading.enumerate())
     assert engine.run(workflow, x=1) == {"a": 1, "b": 1, "c": 1}
+    # On a server the one that keeps the worker's connection stays until the engine is closed.
+    left = {thread for thread in threading.enumerate() if thread.name != "playhead-keeper"}
+    assert left == threads
+    engine.close()
     assert set(threading.enumerate()) == threads
 
 
