@@ -51,9 +51,11 @@ def _lost_node(touched: set[str], before: Plan, after: Plan) -> str | None:
 
 def _new_before(touched: set[str], before: Plan, after: Plan) -> str | None:
     for name in after.nodes:
-        if name in touched or name in before.nodes:
+        if name in touched:
             continue
+        stood = before.consumers.get(name, ())
         for consumer in after.consumers.get(name, ()):
-            if consumer in touched:
-                return f"new step {name!r} stands before {consumer!r}, which has run"
+            if consumer in touched and consumer not in stood:
+                what = "step" if name in before.nodes else "new step"
+                return f"{what} {name!r} stands before {consumer!r}, which has run"
     return None
