@@ -75,7 +75,10 @@ class Engine:
     ) -> None:
         if executors:
             raise DefinitionError("executors= is not in this version yet; leave it out")
-        asked.options(threads=threads, lease=lease, grace=grace, max_value=max_value, tape=tape)
+        asked.options(
+            threads=threads, lease=lease, grace=grace, max_value=max_value, tape=tape,
+            worker=worker,
+        )  # fmt: skip
         self.url = url
         self.tape = tape
         self.threads, self.grace, self.max_value = threads, grace, max_value
@@ -212,6 +215,9 @@ class Engine:
         if unknown := sorted(set(statuses) - set(STATUSES)):
             raise ValueRefused(f"status {unknown[0]!r} is none of {', '.join(STATUSES)}")
         name = workflow if isinstance(workflow, str) or workflow is None else workflow.name
+        for what, text in (("workflow", name), ("key", key)):
+            if text is not None:
+                values.text(text, what)
         with self._storage():
             heads = self.log.heads(
                 kind="run", name=name, status=statuses, key=key,

@@ -20,7 +20,7 @@ def run_id(run: Any) -> str:
         RunUnknown: it is none of them.
     """
     found = run if isinstance(run, str) else getattr(run, "id", None)
-    if not isinstance(found, str) or not found.isascii():
+    if not isinstance(found, str) or not found.isascii() or not found.isprintable():
         raise RunUnknown(ascii(run) if isinstance(run, str) else repr(run))
     return found
 
@@ -93,7 +93,9 @@ def limit(given: Any) -> int | None:
     return given
 
 
-def options(*, threads: Any, lease: Any, grace: Any, max_value: Any, tape: Any) -> None:
+def options(
+    *, threads: Any, lease: Any, grace: Any, max_value: Any, tape: Any, worker: Any = None
+) -> None:
     """Refuse options of an engine that cannot be right.
 
     Raises:
@@ -112,6 +114,8 @@ def options(*, threads: Any, lease: Any, grace: Any, max_value: Any, tape: Any) 
             raise DefinitionError(f"{name}={seconds!r}: give {least} seconds")
     if tape not in TAPES:
         raise DefinitionError(f"tape={tape!r}: there are {', '.join(TAPES)}")
+    if worker is not None and not (isinstance(worker, str) and worker.isprintable()):
+        raise DefinitionError(f"worker={worker!r}: give a name that people can read")
 
 
 def several(given: Any, what: str, shape: tuple[str, ...]) -> list[Any]:

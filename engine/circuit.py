@@ -76,7 +76,7 @@ class CircuitBreaker:
         self._calls = itertools.count(1)
 
     def _check(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
+        if not isinstance(self.name, str) or not self.name or "\0" in self.name:
             raise DefinitionError("a circuit breaker needs a name: CircuitBreaker('payments')")
         who = f"circuit breaker {self.name!r}"
         for what in ("failure_threshold", "probes"):

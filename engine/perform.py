@@ -25,6 +25,7 @@ from eventstore import clock
 from eventstore.errors import StorageError
 
 log = logging.getLogger("playhead.engine")
+RESULT_LOST = "the step has run: what it did stands, its result is lost"
 PAUSES = (0.05, 0.2, 1.0, 2.0, 2.0, 2.0)  # real seconds between tries while the storage fails
 
 
@@ -123,7 +124,10 @@ class Performer:
                     flight.step, flight.visit, flight.attempt, error_doc(error),
                     wait=verdict.wait if verdict.retry else None, counts=None,
                 )  # fmt: skip
-        raw = values.encode(result, f"output of step {flight.step!r}", self._max_value)
+        try:
+            raw = values.encode(result, f"output of step {flight.step!r}", self._max_value)
+        except ValueRefused as refused:
+            raise ValueRefused(f"{refused}; {RESULT_LOST}") from refused
         value = self._kept(raw, flight)
         return c.Succeed(flight.step, flight.visit, flight.attempt, value)
 

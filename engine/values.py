@@ -27,7 +27,7 @@ def text(given: Any, what: str) -> str:
     """Give a name, key or reason that the log can hold.
 
     Raises:
-        ValueRefused: It is no text, or UTF-8 cannot carry it.
+        ValueRefused: It is no text, UTF-8 cannot carry it, or no database can (a NUL character).
     """
     if not isinstance(given, str):
         raise ValueRefused(f"{what} {given!r} is no text")
@@ -35,6 +35,8 @@ def text(given: Any, what: str) -> str:
         given.encode()
     except UnicodeEncodeError:
         raise ValueRefused(f"{what} {given!r} holds a lone surrogate: no UTF-8") from None
+    if "\0" in given:
+        raise ValueRefused(f"{what} {given!r} holds a NUL character; leave it out")
     return given
 
 

@@ -254,7 +254,7 @@ def name_of(name: str | None, kind: str, what: str, workflow: str) -> str:
     """Give a trigger's name: the user's, else kind, what it looks at and what it starts."""
     if name is None:
         return f"{kind}:{what}:{workflow}"
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name or "\0" in name:
         raise wrong(f"a trigger's name is a text that is not empty, not {name!r}")
     return name
 

@@ -13,6 +13,7 @@ from eventstore.errors import (
 )
 
 ERROR = sqlite3.Error
+_NO_TEXT = "Could not decode to UTF-8"  # the driver's own words; it gives them no code
 BUSY, LOCKED, PROTOCOL = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL
 
 _MEANING: dict[int, tuple[type[StorageError], str]] = {
@@ -92,5 +93,7 @@ def translate(error: sqlite3.Error, place: str) -> LogError:
             f"{place}: the connection was closed in the middle of a call ({error})"
         )
     kind, advice = _MEANING.get(code, (StorageError, "SQLite refused"))
+    if code == 0 and str(error).startswith(_NO_TEXT):
+        kind, advice = _MEANING[sqlite3.SQLITE_CORRUPT]
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
     return kind(f"{place}: {advice} ({name}: {error})")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from playhead import Engine
-from tests.journeys.conftest import Program, program, until, url, wait_until
+from tests.journeys.conftest import Program, file_url, program, until, url, wait_until
 
-__all__ = ["Program", "program", "until", "url"]
+__all__ = ["Program", "file_url", "program", "until", "url"]
 
 SERVE = "import app, sys; sys.exit(app.make({options}).serve())"
 
