@@ -228,8 +228,10 @@ class Engine:
             return [self._row(head) for head in heads]
 
     def _row(self, head: Head) -> history.RunRow:
+        if head.purged is not None:
+            return history.run_row(head, None)
         first = self.log.read_version(head.id, [1]).get(1)
-        if first is None:  # pruned, before or since its row was read
+        if first is None:  # pruned since its row was read, or lost
             head = self.log.head(head.id) or head
             if head.purged is None:
                 raise LookupError(f"run {head.id} has no event 1")

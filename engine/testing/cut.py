@@ -10,7 +10,7 @@ from engine.errors import PlayheadError
 
 WRITES = (
     "append", "claim", "release", "wake", "enter", "renew", "leave", "bury", "put_blob",
-    "put_snapshot", "drop_derived",
+    "put_snapshot", "drop_derived", "purge", "drop_blobs", "reclaim",
 )  # fmt: skip
 
 

@@ -121,6 +121,16 @@ class Twins(RuleBasedStateMachine):
     def bury(self, now):
         self.both(lambda log: log.bury(now=now))
 
+    @rule(tip=tips, now=TIMES)
+    def purge(self, tip, now):
+        self.both(lambda log: log.purge({tip[0]: tip[1]}, now=now))
+
+    @rule(before=TIMES, limit=st.integers(1, 3), after=st.sampled_from(["", "a", "d"]))
+    def old(self, before, limit, after):
+        self.both(
+            lambda log: log.old_heads(kind="run", before=before, limit=limit, after=after)
+        )
+
     @rule(since=st.none() | TIMES, tags=st.sampled_from([None, {}, {"t": "1"}]))
     def lists(self, since, tags):
         self.both(lambda log: log.heads(kind="run", since=since, tags=tags, limit=3))
