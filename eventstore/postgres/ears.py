@@ -39,12 +39,18 @@ class Ears(Hall):
         self._pending: dict[str, str | None] = {}  # stream -> worker to skip
         self._crier: threading.Thread | None = None
         self._cried = float("-inf")
-        self.on_listen: Callable[[], None] = lambda: None
+        self.on_listen: Callable[[str], None] = lambda _: None
+        self.on_forget: Callable[[str], None] = lambda _: None
 
     def listen(self, worker: str) -> Ear:
         """Open a worker's ear."""
-        self.on_listen()
+        self.on_listen(f"ear of {worker}")
         return super().listen(worker)
+
+    def forget(self, ear: Ear) -> None:
+        """Drop an ear that closes."""
+        super().forget(ear)
+        self.on_forget(f"ear of {ear.worker}")
 
     def heard(self, text: str) -> None:
         """Pass on a notice to the ears here; called by the keeper."""

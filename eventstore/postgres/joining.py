@@ -23,7 +23,7 @@ def postgres_log(url: str) -> SqlLog:
     lookout = Lookout(database)
     ears = Ears(database, lookout)
     keeper = Keeper(database, '"' + channel_of(database).replace('"', '""') + '"', ears.heard)
-    ears.on_listen = keeper.open
+    ears.on_listen, ears.on_forget = keeper.open, keeper.leave
     locks = SessionLocks(database, keeper, lookout)
     log = SqlLog(
         url,

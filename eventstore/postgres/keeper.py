@@ -50,11 +50,13 @@ class Keeper:
         self._ends: tuple[socket.socket, socket.socket] | None = None  # bell and rope
         self._thread: threading.Thread | None = None
         self._stops = False
+        self._users: set[str] = set()
 
-    def open(self) -> None:
-        """Connect, and keep a thread that listens."""
+    def open(self, user: str) -> None:
+        """Connect, and keep a thread that listens for as long as somebody uses it."""
         with self._lock:
             self._ready()
+            self._users.add(user)
             if self._thread is None:
                 self._stops = False
                 self._ends = socket.socketpair()
@@ -62,6 +64,14 @@ class Keeper:
                     target=self._run, name="playhead-keeper", daemon=True
                 )
                 self._thread.start()
+
+    def leave(self, user: str) -> None:
+        """Stop the thread if this was the last who used it; the connection is kept."""
+        with self._lock:
+            self._users.discard(user)
+            if self._users:
+                return
+        self._stop()
 
     def do(self, work: Callable[[Cursor], R]) -> R:
         """Do some work in a transaction of its own; it may be done twice."""
@@ -185,16 +195,22 @@ class Keeper:
 
     def close(self) -> None:
         """Stop the thread and let go of the connection, and so of all locks."""
+        self._users.clear()
+        self._stop()
+        with self._lock:
+            self._lose()
+
+    def _stop(self) -> None:
         self._stops = True
         self._ring()
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
             thread.join()
         with self._lock:
-            self._lose()
-            ends, self._ends = self._ends, None
-            for end in ends or ():
-                end.close()
+            if self._thread is None:  # nobody came meanwhile
+                ends, self._ends = self._ends, None
+                for end in ends or ():
+                    end.close()
 
     def forked(self) -> None:
         """Leave it to the parent."""

@@ -41,7 +41,7 @@ class SessionLocks:
         Raises:
             LogError: another process lives under this id.
         """
-        self._keeper.open()
+        self._keeper.open(worker)
         if self._is_pooled():
             return False
         until = clock.real_seconds() + _PATIENCE
@@ -77,8 +77,7 @@ class SessionLocks:
         if worker in self._held:
             self._held.discard(worker)
             self._keeper.rows(_DROP, (key_of(worker),))
-            if not self._held:
-                self._keeper.close()  # nobody works here any more: no thread is left
+        self._keeper.leave(worker)
 
     def is_free(self, worker: WorkerRow) -> bool | None:
         """Say whether a worker is known to be gone; None if only its lease can tell."""
