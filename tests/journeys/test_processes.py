@@ -504,8 +504,8 @@ def test_a_dead_prober_frees_the_probe(app, program, serve, reader, until):
     server = serve()
     started(program, "guarded", 1, 2)
     until(lambda: reader.breaker("api").state == "open", 20)
+    (app / "poison").touch()  # before the run is there: it may be probed at once
     (run_id,) = started(program, "guarded", 3)
-    (app / "poison").touch()
     status, _, _ = server.finish(20)
     assert status == 77
     (app / "down").unlink()
