@@ -53,6 +53,7 @@ def address_of(url: str) -> Address:
     port = query.get("port", parsed.port) or 5432
     name = hosts if isinstance(hosts, str) else ", ".join(hosts)
     server = name if "/" in name or "," in name or name.startswith("the") else f"{name}:{port}"
-    shown = parsed.set(drivername="postgresql", query=query).render_as_string()
+    told = {key: "***" if "password" in key else value for key, value in query.items()}
+    shown = parsed.set(drivername="postgresql", query=told).render_as_string()
     options = {key: value for key, value in _DEFAULTS.items() if key not in query}
     return Address(plain, schema, server, shown, options)
