@@ -45,12 +45,15 @@ from engine.perform import Performer
 from engine.playhead import Playhead
 from engine.repository import Hold, KnownWorkflow, Repository
 from engine.runs import Run
+from engine.secrets import Secrets
 from engine.starting import Starting
 from engine.steering import Steering
 from engine.triggerview import TriggerView
 from engine.turns import Turns
+from engine.veiled import guarded
 from engine.worker import ASYNC_SLOTS, Worker
 from eventstore import Head, NewEvent, clock, open_log
+from eventstore.coded import Codec
 from eventstore.errors import LogError
 
 MAX_VALUE = 16 * 2**20  # bytes
@@ -72,6 +75,8 @@ class Engine:
         grace: float = 30.0,
         max_value: int = MAX_VALUE,
         tape: str = "on_failure",
+        codec: Codec | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         if executors:
             raise DefinitionError("executors= is not in this version yet; leave it out")
@@ -89,8 +94,9 @@ class Engine:
             self.add(workflow)
         listed = asked.several(triggers, "triggers", ("check", "poll"))
         self.triggers = known_triggers(listed, self.workflows)
+        self.codec, self.secrets = asked.codec(codec), asked.secrets(secrets)
         with self._storage():
-            self.log = open_log(url)
+            self.log = guarded(open_log(url), self.codec, self.secrets, self.workflows)
         check_place(self.triggers, self.log.path)
         self._build()
 
@@ -337,6 +343,8 @@ class Engine:
             for what, text in (("signal", name), ("key", key or "")):
                 values.text(text, what)
             value = self.starting.payload(hold, name, payload)
+            if key is not None and self.repository.veil is not None:
+                key = self.repository.veil.text(key)
             self._steering.obey(hold, c.TellSignal(name, value, key=key, by="signal"))
 
     def cancel(self, run: Run | str, *, reason: str = "") -> None:

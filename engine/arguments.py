@@ -155,6 +155,8 @@ class Arguments:
         attempt = flight.attempt if flight else 0
 
         def progress(fraction: float, text: str = "") -> None:
+            if self._repository.veil is not None:
+                text = self._repository.veil.words(text)
             if self._on_progress is not None:
                 self._on_progress(run.id, name, fraction, text)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine import values
 from engine.errors import DefinitionError, RunUnknown, ValueRefused
+from engine.secrets import Secrets
 from eventstore import clock
 
 LARGEST = 2**63 - 1  # what a column of the log holds
@@ -136,3 +137,30 @@ def several(given: Any, what: str, shape: tuple[str, ...]) -> list[Any]:
         if any(not hasattr(one, name) for name in shape):
             raise DefinitionError(f"{one!r} among the {what} is none")
     return found
+
+
+def codec(given: Any) -> Any:
+    """Give a codec, or None.
+
+    Raises:
+        DefinitionError: it cannot encode and decode.
+    """
+    able = (callable(getattr(given, name, None)) for name in ("encode", "decode"))
+    if given is not None and not all(able):
+        raise DefinitionError(
+            f"codec={given!r} is to have encode(bytes) and decode(bytes), which give bytes"
+        )
+    return given
+
+
+def secrets(given: Any) -> Secrets | None:
+    """Give the declared secrets, or None.
+
+    Raises:
+        DefinitionError: they are no `Secrets`; what was given is not told.
+    """
+    if given is not None and not isinstance(given, Secrets):
+        raise DefinitionError(
+            f"secrets= takes Secrets(env=[...], values={{...}}), not {type(given).__name__}"
+        )
+    return given

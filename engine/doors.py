@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from engine.beside import FiringBeside
 from engine.core import trigger as core
 from engine.errors import PlayheadError, SignalRefused
@@ -17,6 +19,7 @@ from engine.liveruns import LiveRuns
 from engine.recorded import REASON, recorded
 from engine.triggering import Ending, Fired, Firing, Message, Starter, Trigger
 from engine.triggerstream import KIND, DoorFull, DoorShut, TriggerStream
+from engine.veiled import veil_of
 from engine.volley import Start, fire_all, slot_of
 from eventstore import InboxKey, clock
 from eventstore.errors import KeyTaken, WrongExpectedVersion
@@ -34,7 +37,9 @@ class TriggerDoor:
         self._starter = starter
         self._log = starter.log
         self._trigger = trigger
-        self._revision = trigger.revision()
+        self._veil = veil_of(starter.log)
+        revision = trigger.revision()
+        self._revision = revision if self._veil is None else self._veil.text(revision)
         self._known: Callable[[str], Collection[str]] | None = getattr(trigger, "known", None)
         self._made = clock.now_us()
         self._lock = threading.RLock()
@@ -178,6 +183,7 @@ class TriggerDoor:
         aside: bool = False,
         limit: int | None = None,
     ) -> list[Fired | PlayheadError]:
+        firings = [(self._veiled(firing), inputs) for firing, inputs in firings]
         with self._lock:
             if not self._was_armed:
                 self.state()
@@ -198,6 +204,7 @@ class TriggerDoor:
             SignalRefused: the run does not take it; that is recorded, and the key counts.
             RunUnknown, RunEnded, ValueRefused: nothing was written.
         """
+        firing = self._veiled(firing)
         with self._lock:
             if not self._was_armed:
                 self.state()
@@ -223,6 +230,12 @@ class TriggerDoor:
         """Cancel a run, durably; an ended one is left alone. *Appends.*"""
         self._starter.cancel(run, by=self._trigger.name, reason=reason)
 
+    def _veiled(self, firing: Firing) -> Firing:
+        """Give a firing whose key is as the log will have it."""
+        if self._veil is None:
+            return firing
+        return msgspec.structs.replace(firing, key=self._veil.text(firing.key))
+
     # What starts nothing.
 
     def decline(
@@ -233,6 +246,9 @@ class TriggerDoor:
         `firing.facts["count"]` says how many it stands for, else it is one. `aside`: it is out
         of order: the watermark neither hides it nor moves.
         """
+        firing = self._veiled(firing)
+        if self._veil is not None:
+            reason = self._veil.words(reason)
         with self._lock:
             if not self._was_armed:
                 self.state()

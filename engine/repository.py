@@ -22,8 +22,11 @@ from engine.core.plan import Plan
 from engine.core.run import Run, display_status, next_due
 from engine.errors import RunPruned, RunUnknown, StorageError
 from engine.records import text_of, told
+from engine.veiled import veil_of
 from eventstore import Event, Head, Log, NewEvent, Row, Tip, clock
+from eventstore.coded import clear_copy
 from eventstore.errors import StreamUnknown
+from eventstore.wrapped import bare
 
 SNAPSHOT_EVERY = 1000  # events; a copy of the folded run is kept when it is let go of
 SNAPSHOT_KIND = "run/1"  # grows when the shape of `Run` changes; old copies are then ignored
@@ -103,19 +106,21 @@ class Repository:
     def __init__(self, log: Log, workflows: Mapping[str, KnownWorkflow]) -> None:
         self.log = log
         self.workflows = workflows
+        self.veil = veil_of(log)
         self._plans: dict[str, Plan] = {w.hash: w.plan for w in workflows.values()}
         self._published: dict[str, int] = {}  # when each was put
 
     def publish(self, workflow: KnownWorkflow) -> None:
         """Put a definition into the log, once an hour; its hash is the hash of the blob.
 
+        It is stored as it is, past any codec: it holds no values, and its name is its hash.
         An event that names it may come much later than the process began, when retention has
         found that nothing refers to it any more.
         """
         now = clock.now_us()
         if 0 <= now - self._published.get(workflow.hash, -PUBLISH_EVERY) < PUBLISH_EVERY:
             return
-        stored = self.log.put_blob(define.encode(workflow.definition))
+        stored = bare(self.log).put_blob(define.encode(workflow.definition))
         if stored != workflow.hash:
             raise StorageError(
                 f"definition of {workflow.name!r} was stored as {stored}, not {workflow.hash}"
@@ -140,7 +145,7 @@ class Repository:
             RunUnknown: no run of this id.
             RunPruned: its history is gone.
         """
-        copy = self.log.snapshot(run_id, SNAPSHOT_KIND)
+        copy = clear_copy(run_id, self.log.snapshot(run_id, SNAPSHOT_KIND))
         after = 0
         run = Run(run_id)
         if copy is not None:
@@ -197,6 +202,8 @@ class Repository:
 
     def store_value(self, raw: bytes) -> Value:
         """Make an encoded value ready for an event; a large one goes to a blob now."""
+        if self.veil is not None:
+            raw = self.veil.raw(raw)
         if len(raw) <= INLINE_LIMIT:
             return Value(raw=msgspec.Raw(raw))
         return Value(blob=self.log.put_blob(raw))

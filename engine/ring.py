@@ -131,8 +131,9 @@ class Try:
 
     def _fold(self, facts: Sequence[Fact]) -> None:
         hold = self.hold
-        run = hold.run
-        for fact in facts:
+        run, veil = hold.run, self.turns.veil
+        for decided in facts:
+            fact = decided if veil is None else veil.fact(decided)
             if fact.stream is not None:
                 name = fact.stream.removeprefix(breaker_core.PREFIX)
                 state = self.breakers[name]

@@ -20,6 +20,7 @@ from engine.errors import DefinitionError, KeyReused, PlayheadError, ValueRefuse
 from engine.host import Host
 from engine.repository import Hold, KnownWorkflow, row_of
 from engine.triggering import Prepared
+from engine.veil import Veil
 from eventstore import NEW, Headline, InboxKey, NewEvent, Write, clock
 from eventstore.errors import KeyTaken
 
@@ -88,7 +89,9 @@ class Starting:
                 raw = values.encode(given[name], where, self._engine.max_value)
                 values.decode(raw, workflow.code.inputs.get(name, Any), where)
                 raws[name] = msgspec.Raw(raw)
-        return msgspec.json.encode(raws)
+        encoded = msgspec.json.encode(raws)
+        veil = self._engine.repository.veil
+        return encoded if veil is None else _veiled(veil, encoded, workflow)
 
     def payload(self, hold: Hold, name: str, payload: Any) -> Value:
         """Give a signal's payload, held against the declared type if this engine knows one.
@@ -175,6 +178,9 @@ class Starting:
         decided = decide(hold.run, hold.plan, command, Facts(now=now))
         if isinstance(decided, Refusal):
             raise PlayheadError(decided.reason)
+        veil = self._engine.repository.veil
+        if veil is not None:
+            decided = [veil.fact(fact) for fact in decided]
         events = tuple(self._fold(hold, fact, now, cause) for fact in decided)
         row = msgspec.structs.replace(row_of(hold, owner=None), due=now)
         headline = Headline(name=workflow.name, key=key)
@@ -189,6 +195,22 @@ class Starting:
         )  # fmt: skip
         data = msgspec.json.encode(fact.data).decode()
         return NewEvent(fact.type, fact.subject, fact.source, fact.dest, data, now, cause)
+
+
+def _veiled(veil: Veil, encoded: bytes, workflow: KnownWorkflow) -> bytes:
+    """Give inputs without secrets, held against their types once more: that is what is read.
+
+    Raises:
+        ValueRefused: a mark stands where the type takes no text.
+    """
+    clean = veil.raw(encoded)
+    if clean is not encoded:
+        for name, raw in msgspec.json.decode(clean, type=dict[str, msgspec.Raw]).items():
+            where = (
+                f"input {name!r} of workflow {workflow.name!r}, without what is secret in it"
+            )
+            values.decode(raw, workflow.code.inputs.get(name, Any), where)
+    return clean
 
 
 def _sorted(raws: Mapping[str, msgspec.Raw]) -> bytes:

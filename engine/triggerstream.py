@@ -11,6 +11,7 @@ import msgspec
 
 from engine.core import trigger as core
 from engine.errors import PlayheadError
+from engine.veiled import veil_of
 from eventstore import (
     NEW,
     Append,
@@ -24,6 +25,7 @@ from eventstore import (
     Write,
     clock,
 )
+from eventstore.coded import clear, clear_copy
 from eventstore.errors import LogError, StreamUnknown, WrongExpectedVersion
 
 KIND = "trigger"
@@ -56,7 +58,7 @@ class DoorFull(PlayheadError):
 
 def label_of(head: Head | None) -> dict[str, str]:
     """Give what a trigger's row says of it: kind and workflow; {} if there is none. *Pure.*"""
-    return {} if head is None else msgspec.json.decode(head.label, type=dict[str, str])
+    return {} if head is None else msgspec.json.decode(clear(head).label, type=dict[str, str])
 
 
 class Part(NamedTuple):
@@ -90,14 +92,14 @@ class TriggerStream:
         except StreamUnknown:
             return
         for event in events:
-            data = core.data_of(event.type, event.data)
+            data = core.data_of(event.type, clear(event).data)
             core.evolve(self.state, event.type, event.source, event.dest, data, event.version)
             self._tell(data)
         self._tip, self.due = head.tip, head.due
 
     def _recall(self) -> None:
         """Begin with the newest copy, if there is one."""
-        copy = self._log.snapshot(self.id, SNAPSHOT_KIND)
+        copy = clear_copy(self.id, self._log.snapshot(self.id, SNAPSHOT_KIND))
         if copy is not None:
             self._snapped, content = copy
             self.state = msgspec.json.decode(content, type=core.TriggerState)
@@ -135,10 +137,13 @@ class TriggerStream:
         self, moves: Sequence[core.Move], *, due: int | None, causes: Sequence[str | None] = ()
     ) -> Part:
         """Make the write of some moves, and the fold as it will be. *Pure.*"""
-        now = clock.now_us()
+        now, veil = clock.now_us(), veil_of(self._log)
         draft = core.copy(self.state)
         events = []
-        for n, move in enumerate(moves):
+        for n, decided in enumerate(moves):
+            move = decided
+            if veil is not None:
+                move = msgspec.structs.replace(move, data=veil.said(move.data))
             core.evolve(draft, move.type, move.source, move.dest, move.data, draft.version + 1)
             data = msgspec.json.encode(move.data).decode()
             cause = causes[n] if causes else None

@@ -13,6 +13,7 @@ from engine.core.plan import Plan
 from engine.flights import Flight
 from engine.perform import Performer
 from engine.repository import Hold, Repository
+from engine.veil import Veil
 from eventstore import Log, NewEvent, Tip
 
 
@@ -47,6 +48,7 @@ class Table(Protocol):
     repository: Repository
     breakers: BreakerStore
     performer: Performer
+    veil: Veil | None
     worker: str
 
     def append_id(self) -> str:

@@ -44,6 +44,7 @@ class Turns:
         self.log = repository.log
         self.breakers = breakers
         self.performer = performer
+        self.veil = repository.veil
         self.worker = worker
         self._ids = itertools.count(1)
         self._specs: dict[str, dict[str, BreakerSpec]] = {}

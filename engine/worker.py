@@ -19,7 +19,8 @@ from engine.driver import Driver
 from engine.namesakes import made_up, namesakes
 from engine.repository import Hold, KnownWorkflow, Repository
 from engine.turns import Turns
-from eventstore import Claim, Log, WorkerRow, clock
+from eventstore import Claim, Log, Tip, WorkerRow, clock
+from eventstore.errors import StillCoded
 
 log = logging.getLogger("playhead.engine")
 ROUND = 1.0  # real seconds: the slow poll beneath the hints
@@ -176,7 +177,12 @@ class Worker:
                 self.log.release(claim.head.id, claim.head.tip, due=claim.head.due)
 
     def _open(self, driver: Driver, claim: Claim) -> None:
-        hold, head = self.repository.load(claim.head.id)
+        try:
+            hold, head = self.repository.load(claim.head.id)
+        except StillCoded as error:  # for a worker that has the key
+            self._leave(claim, claim.head.tip)
+            log.error("a run was let go of: %s", error, extra={"action": "run_still_coded"})
+            return
         if (head.owner, head.tip.epoch) != (self.id, claim.head.tip.epoch):
             return  # taken by another before it was read: its new epoch is not ours to use
         hold.is_owned, hold.woken = True, True
@@ -190,13 +196,17 @@ class Worker:
         if self.workflows[hold.run.workflow].hash != hold.run.definition:
             change = self._adapt(hold)
             if change is None:
-                self._skips[hold.run.id] = clock.real_seconds() + SKIP
-                self.log.release(hold.run.id, hold.tip, due=claim.head.due)
+                self._leave(claim, hold.tip)
                 return
             commands.append(change)
         turn = driver.turn(hold, *commands)
         if turn is not None:
             driver.launch(turn.flights)
+
+    def _leave(self, claim: Claim, tip: Tip) -> None:
+        """Leave a claimed run to a better worker, and do not claim it again at once."""
+        self._skips[claim.head.id] = clock.real_seconds() + SKIP
+        self.log.release(claim.head.id, tip, due=claim.head.due)
 
     def _adapt(self, hold: Hold) -> c.Command | None:
         """Take a run of another definition, park it, or (None) leave it to a better worker.

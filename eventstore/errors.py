@@ -9,6 +9,7 @@ LogError                       catch this to catch them all
     StorageUnreachable         the server does not answer; it is tried again at each call
     SchemaMismatch             the database is of a newer Playhead, or of another program
     StorageUnsuitable          not safe here: a network file system, a forked child, an unknown url
+    StillCoded                 stored encoded, and there is no codec here, or it has another key
   AppendRefused                the log stands elsewhere than believed; read again, decide again
     WrongExpectedVersion       somebody appended first
     Fenced                     the stream has a new owner; this writer must stop
@@ -52,6 +53,15 @@ class SchemaMismatch(StorageError):
 
 class StorageUnsuitable(StorageError):
     """The log would not be safe here: a network file system, a forked child, an unknown url."""
+
+
+class StillCoded(StorageError):
+    """What is stored is encoded, and nothing here can decode it; nothing is lost."""
+
+    def __init__(self, stream: str | None, version: int | None, why: str) -> None:
+        self.stream, self.version = stream, version
+        what = f"event {version} of {stream!r}" if version is not None else f"{stream!r}"
+        super().__init__(f"{what if stream is not None else 'a blob'} is stored encoded: {why}")
 
 
 class AppendRefused(LogError):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from engine.outcome import Failure, Outcome
     from engine.playhead import Playhead
     from engine.runs import Run
+    from engine.secrets import Secrets
     from engine.steps import Signal, Step, Timer, step
     from engine.workflow import Workflow
     from triggers import (
@@ -56,6 +57,7 @@ _ROOMS = {
     "engine.outcome": ("Failure", "Outcome"),
     "engine.playhead": ("Playhead",),
     "engine.runs": ("Run",),
+    "engine.secrets": ("Secrets",),
     "engine.steps": ("Signal", "Step", "Timer", "step"),
     "engine.workflow": ("Workflow",),
     "triggers": (
@@ -71,7 +73,8 @@ __all__ = [
     "Context", "CronTrigger", "DefinitionError", "Engine", "Failure", "FileTrigger",
     "Firing", "IntervalTrigger", "KeyReused", "LogDamaged", "Outcome", "Playhead",
     "PlayheadError", "ResultTimeout", "Run", "RunCancelled", "RunEnded", "RunFailed",
-    "RunPruned", "RunTrigger", "RunUnknown", "Signal", "SignalRefused", "Step", "StorageError",
+    "RunPruned", "RunTrigger", "RunUnknown", "Secrets", "Signal", "SignalRefused", "Step",
+    "StorageError",
     "Timer", "ValueRefused", "WebhookTrigger", "Workflow", "signal", "step", "webhooks",
 ]  # fmt: skip
 

@@ -106,6 +106,8 @@ def moved(engine: "Engine", url: str | None) -> "Engine":
         grace=engine.grace,
         max_value=engine.max_value,
         tape=engine.tape,
+        codec=engine.codec,
+        secrets=engine.secrets,
     )
 
 
@@ -148,8 +150,7 @@ def _can_be_opened(engine: "Engine") -> bool:
 
 def path_of(engine: "Engine") -> str | None:
     """Give the file of an engine's log, None if it is not kept in one."""
-    path: str | None = getattr(getattr(engine.log, "database", None), "path", None)
-    return path
+    return engine.log.path
 
 
 def must_exist(engine: "Engine") -> None:

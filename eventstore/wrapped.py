@@ -1,0 +1,187 @@
+"""A log that stands before another log and hands every call on, until a child says otherwise."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+from eventstore.event import Event, Tip
+from eventstore.store import (
+    Append,
+    Claim,
+    Counters,
+    Head,
+    Listener,
+    Log,
+    WorkerRow,
+)
+
+
+class WrappedLog:
+    """A log before another one; see `store.Log`.
+
+    Each method is written out: a promise that grows is to be thought of here too, and a test
+    compares the two.
+    """
+
+    def __init__(self, inner: Log) -> None:
+        self.inner = inner
+        self.url, self.path = inner.url, inner.path
+        self.counters: Counters = inner.counters
+
+    def append(self, append: Append) -> list[Tip]:
+        """Write all of it in one transaction."""
+        return self.inner.append(append)
+
+    def head(self, stream: str) -> Head | None:
+        """Give a stream's row, or None."""
+        return self.inner.head(stream)
+
+    def read(
+        self, stream: str, *, after: int = 0, upto: int | None = None, at: int | None = None
+    ) -> list[Event]:
+        """Give events of a stream, oldest first."""
+        return self.inner.read(stream, after=after, upto=upto, at=at)
+
+    def load(self, stream: str, *, after: int = 0) -> tuple[Head, list[Event]]:
+        """Give row and events of one moment together."""
+        return self.inner.load(stream, after=after)
+
+    def read_version(self, stream: str, versions: Collection[int]) -> dict[int, Event]:
+        """Give the named versions of a stream."""
+        return self.inner.read_version(stream, versions)
+
+    def read_all(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Give events of the whole log in order of position."""
+        return self.inner.read_all(after=after, limit=limit)
+
+    def read_types(
+        self, types: Collection[str], *, name: str, after: int, upto: int, limit: int
+    ) -> list[Event]:
+        """Give events of these types in streams of a name."""
+        return self.inner.read_types(types, name=name, after=after, upto=upto, limit=limit)
+
+    def last_position(self, *, before: int | None = None) -> int:
+        """Give the position of the newest event."""
+        return self.inner.last_position(before=before)
+
+    def find(self, source: str, key: str) -> str | None:
+        """Give the stream that an inbox key counts for, or None."""
+        return self.inner.find(source, key)
+
+    def find_all(self, source: str, keys: Collection[str]) -> dict[str, str]:
+        """Give the keys among these that count, each with its stream."""
+        return self.inner.find_all(source, keys)
+
+    def statuses(self, streams: Collection[str]) -> dict[str, str]:
+        """Give the status of each stream that there is."""
+        return self.inner.statuses(streams)
+
+    def heads(
+        self, *, kind: str, name: str | None = None, status: Collection[str] = (),
+        key: str | None = None, tags: dict[str, str] | None = None, since: int | None = None,
+        limit: int | None = None,
+    ) -> list[Head]:  # fmt: skip
+        """Give rows, last created first."""
+        return self.inner.heads(
+            kind=kind, name=name, status=status, key=key, tags=tags, since=since, limit=limit
+        )
+
+    def claim(
+        self, worker: str, *, kind: str, now: int, limit: int,
+        offers: Collection[str] = (), names: Collection[str] = (), skip: Collection[str] = (),
+    ) -> list[Claim]:  # fmt: skip
+        """Give the worker streams of a kind that need one."""
+        return self.inner.claim(
+            worker, kind=kind, now=now, limit=limit, offers=offers, names=names, skip=skip
+        )
+
+    def release(self, stream: str, tip: Tip, *, due: int | None) -> None:
+        """Let go of a stream that is owned."""
+        self.inner.release(stream, tip, due=due)
+
+    def wake(self, waits_on: str, *, now: int, limit: int) -> list[str]:
+        """Make due at `now` streams that wait on a name."""
+        return self.inner.wake(waits_on, now=now, limit=limit)
+
+    def waiting(self, waits_on: str, *, limit: int = 1) -> list[str]:
+        """Give ids of streams that wait on a name."""
+        return self.inner.waiting(waits_on, limit=limit)
+
+    def next_due(self, *, kinds: Collection[str], after: int | None = None) -> int | None:
+        """Give the earliest due time of the unowned streams of these kinds."""
+        return self.inner.next_due(kinds=kinds, after=after)
+
+    def owned(self, worker: str) -> dict[str, tuple[int, int | None]]:
+        """Give version and due time of each stream that a worker owns."""
+        return self.inner.owned(worker)
+
+    def enter(self, worker: WorkerRow) -> None:
+        """Register a worker and take its lock."""
+        self.inner.enter(worker)
+
+    def renew(self, worker: str, *, until: int, offers: Sequence[str] | None = None) -> None:
+        """Extend a lease."""
+        self.inner.renew(worker, until=until, offers=offers)
+
+    def leave(self, worker: str, *, now: int) -> None:
+        """Remove a worker."""
+        self.inner.leave(worker, now=now)
+
+    def workers(self) -> list[WorkerRow]:
+        """Give all leases."""
+        return self.inner.workers()
+
+    def any_death(self) -> bool:
+        """Tell whether `bury` may find a dead worker."""
+        return self.inner.any_death()
+
+    def bury(self, *, now: int) -> list[str]:
+        """Mark dead every worker whose process is known to be gone."""
+        return self.inner.bury(now=now)
+
+    def put_blob(self, content: bytes) -> str:
+        """Store bytes under their SHA-256 (hex)."""
+        return self.inner.put_blob(content)
+
+    def blob(self, sha256: str) -> bytes:
+        """Give a blob's bytes."""
+        return self.inner.blob(sha256)
+
+    def put_snapshot(self, stream: str, version: int, kind: str, content: bytes) -> None:
+        """Keep a disposable copy of folded state."""
+        self.inner.put_snapshot(stream, version, kind, content)
+
+    def snapshot(
+        self, stream: str, kind: str, *, upto: int | None = None
+    ) -> tuple[int, bytes] | None:
+        """Give the newest copy of this kind up to a version, or None."""
+        return self.inner.snapshot(stream, kind, upto=upto)
+
+    def drop_derived(self) -> None:
+        """Delete all that can be rebuilt from the events."""
+        self.inner.drop_derived()
+
+    def verify(self, stream: str | None = None) -> Iterator[str]:
+        """Check hash chains, gap-free versions and heads of what is stored."""
+        return self.inner.verify(stream)
+
+    def listen(self, worker: str) -> Listener:
+        """Open a worker's ear."""
+        return self.inner.listen(worker)
+
+    def hint(self, streams: Collection[str], *, skip: str | None = None) -> None:
+        """Tell other workers that these streams want attention."""
+        self.inner.hint(streams, skip=skip)
+
+    def changed(self) -> int:
+        """Give a number that moves when another connection has committed."""
+        return self.inner.changed()
+
+    def close(self) -> None:
+        """Let go of connections, locks and files."""
+        self.inner.close()
+
+
+def bare(log: Log) -> Log:
+    """Give the log behind all that stands before it. *Pure.*"""
+    while isinstance(log, WrappedLog):
+        log = log.inner
+    return log
