@@ -8,15 +8,13 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from engine.beside import FiringBeside
 from engine.core import trigger as core
 from engine.errors import PlayheadError, SignalRefused
 from engine.following import Following
 from engine.gathered import Gathered
 from engine.liveruns import LiveRuns
-from engine.recorded import REASON, recorded
+from engine.recorded import REASON, recorded, veiled
 from engine.triggering import Ending, Fired, Firing, Message, Starter, Trigger
 from engine.triggerstream import KIND, DoorFull, DoorShut, TriggerStream
 from engine.veiled import veil_of
@@ -183,7 +181,7 @@ class TriggerDoor:
         aside: bool = False,
         limit: int | None = None,
     ) -> list[Fired | PlayheadError]:
-        firings = [(self._veiled(firing), inputs) for firing, inputs in firings]
+        firings = [(veiled(firing, self._veil), inputs) for firing, inputs in firings]
         with self._lock:
             if not self._was_armed:
                 self.state()
@@ -204,7 +202,7 @@ class TriggerDoor:
             SignalRefused: the run does not take it; that is recorded, and the key counts.
             RunUnknown, RunEnded, ValueRefused: nothing was written.
         """
-        firing = self._veiled(firing)
+        firing = veiled(firing, self._veil)
         with self._lock:
             if not self._was_armed:
                 self.state()
@@ -230,12 +228,6 @@ class TriggerDoor:
         """Cancel a run, durably; an ended one is left alone. *Appends.*"""
         self._starter.cancel(run, by=self._trigger.name, reason=reason)
 
-    def _veiled(self, firing: Firing) -> Firing:
-        """Give a firing whose key is as the log will have it."""
-        if self._veil is None:
-            return firing
-        return msgspec.structs.replace(firing, key=self._veil.text(firing.key))
-
     # What starts nothing.
 
     def decline(
@@ -246,7 +238,7 @@ class TriggerDoor:
         `firing.facts["count"]` says how many it stands for, else it is one. `aside`: it is out
         of order: the watermark neither hides it nor moves.
         """
-        firing = self._veiled(firing)
+        firing = veiled(firing, self._veil)
         if self._veil is not None:
             reason = self._veil.words(reason)
         with self._lock:

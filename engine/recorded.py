@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from engine.triggering import Firing
+from engine.veil import Veil
 
 REASON = 500  # characters of a reason that are kept
 LARGEST = 64 * 1024  # bytes of a fact that its event keeps; of a larger one, size and SHA-256
@@ -26,6 +27,13 @@ def recorded(firing: Firing) -> dict[str, Any]:
                 digest = hashlib.sha256(raw).hexdigest()
                 plain[name] = {"bytes": len(raw), "sha256": digest}
     return plain
+
+
+def veiled(firing: Firing, veil: Veil | None) -> Firing:
+    """Give a firing whose key is as the log will have it. *Pure.*"""
+    if veil is None:
+        return firing
+    return msgspec.structs.replace(firing, key=veil.text(firing.key))
 
 
 def _as_text(value: object) -> str:

@@ -211,11 +211,15 @@ def _patterns(fields: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
     longest = sorted(fields, key=len, reverse=True)
     name = rf"(?<![\w-])(?:{any_of(longest)})"
     opened = rf"(?P<before>{name}(?:\\*[\"'])?\s*[:=]\s*b?(?P<quote>\\*[\"']))"
+    rest = r"(?:(?!(?P=quote))(?:\\.|.))+"
     found = [
         rf"(?P<before>{name}=)[^\s&\"'<>;,\\]+",
-        opened + r"(?:(?!(?P=quote))(?:\\.|.))+",
+        opened + rest,
     ]
     headers = [one for one in longest if _HEADER.fullmatch(_plain_name(one))]
     if headers:
-        found.append(rf"(?P<before>(?<![\w-])(?:{any_of(headers)})\s*:\s*)[^\s\"'][^\r\n\"']*")
+        name = rf"(?<![\w-])(?:{any_of(headers)})"
+        found.append(rf"(?P<before>{name}\s*:\s*)[^\s\"'][^\r\n\"']*")
+        pair = rf"(?P<before>{name}\\*[\"'],\s*b?(?P<quote>\\*[\"']))"  # (b'cookie', b'…')
+        found.append(pair + rest)
     return tuple(re.compile(one, re.IGNORECASE | re.ASCII) for one in found)

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from engine.core import diagram
 from engine.core.run import STATUSES
+from eventstore import clock
 from playhead import importing, loading, render
-from playhead.cli import out, target
+from playhead.cli import out, target, unread
 from playhead.cli.inputs import read_since, read_tags
 from playhead.cli.options import App, At, Json, RunId, Url, Wrong
 
@@ -54,6 +55,14 @@ def runs(
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(STATUSES)}"
             raise Wrong(f"--status {one}: there is no such status; {hint}")
     with target.reading(app, url) as engine:
+        if unread.is_unread(engine):
+            moment = None if since is None else clock.to_us(read_since(since))
+            heads = engine.log.heads(
+                kind="run", name=workflow, status=status or (), key=key,
+                tags=read_tags(tag or ()) or None, since=moment, limit=limit or None,
+            )  # fmt: skip
+            unread.runs(heads, json=json)
+            return
         rows = engine.runs(
             workflow, status or None, key, read_tags(tag or ()) or None,
             read_since(since) if since else None, limit + 1 if limit else None,
@@ -110,7 +119,11 @@ def show(
 ) -> None:
     """Show a run: its status, steps, what it waits for, and its last events."""
     with target.reading(app, url) as engine:
-        head = target.head_at(engine, target.run_id(engine, run), at)
+        run_id = target.run_id(engine, run)
+        if unread.is_unread(engine):
+            unread.run(engine, run_id, json=json, whole=True)
+            return
+        head = target.head_at(engine, run_id, at)
         doc = render.run_doc(engine, head)
         if export is not None:
             _export(engine, head, export)

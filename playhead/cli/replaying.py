@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import playhead
 from playhead import render
-from playhead.cli import out, reading, target
+from playhead.cli import out, reading, target, unread
 from playhead.cli.options import App, At, Json, RunId, Url
 
 try:
@@ -46,7 +46,11 @@ def replay(
     On a terminal the arrow keys move; otherwise all events are listed.
     """
     with target.reading(app, url) as engine:
-        head = target.head_at(engine, target.run_id(engine, run), at)
+        run_id = target.run_id(engine, run)
+        if unread.is_unread(engine):
+            unread.run(engine, run_id, json=json, whole=False)
+            return
+        head = target.head_at(engine, run_id, at)
         if json:
             events = engine.history(head.run_id)[: head.version]
             out.result([render.event_doc(event) for event in events])

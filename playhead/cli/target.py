@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import playhead
 from eventstore.errors import LogError, StorageCorrupt
 from playhead import importing, loading, settings
+from playhead.cli import unread
 from playhead.cli.inputs import read_moment
 from playhead.cli.options import Wrong
 
@@ -26,8 +27,9 @@ MATCHES = 5  # runs named when a part of an id fits several
 
 @contextlib.contextmanager
 def reading(app: str | None, url: str | None, *, verifies: bool = False) -> Iterator["Engine"]:
-    """Give an engine to look through; with a url no app is loaded. Its database must exist.
+    """Give an engine to look through; its database must exist.
 
+    With a url no app is loaded, unless what is there is encoded: then it is asked for its codec.
     `verifies`: whoever looks is `verify` itself, to which nobody need be sent.
     """
     if url is None and app is None:
@@ -35,7 +37,12 @@ def reading(app: str | None, url: str | None, *, verifies: bool = False) -> Iter
     engine = loading.load_engine(app) if url is None and app else playhead.Engine(url or "")
     must_exist(engine)
     with closed(engine, verifies=verifies):
-        yield engine
+        if app is None or url is None or not unread.is_unread(engine):
+            yield engine
+            return
+    keyed = moved(loading.load_engine(app), url)
+    with closed(keyed, verifies=verifies):
+        yield keyed
 
 
 @contextlib.contextmanager

@@ -109,6 +109,7 @@ def test_headers_are_known_in_each_shape():
         ('said {\\"api_key\\": \\"abc\\"}', 'said {\\"api_key\\": \\"[redacted]\\"}'),
         ("Cookie: a=1; b=2\r\nHost: x", "Cookie: [redacted]\r\nHost: x"),
         ("Authorization: Bearer abc", "Authorization: [redacted]"),
+        ("[(b'Set-Cookie', b'a=1')]", "[(b'Set-Cookie', b'[redacted]')]"),
         ("invalid token: expired", "invalid token: expired"),
         ("max_tokens=5", "max_tokens=5"),
     ],
