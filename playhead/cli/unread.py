@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
 from eventstore import Head, clock
 from eventstore.coded import is_coded
 from playhead import render
@@ -31,13 +33,20 @@ def runs(heads: Iterable[Head], *, json: bool) -> None:
     if json:
         out.result(docs)
     else:
-        table = [
-            [doc["id"], doc["workflow"], out.styled(doc["status"]), doc["started_at"][:19] + "Z",
-             doc["key"] or ""]
-            for doc in docs
-        ]  # fmt: skip
-        out.table(("id", "workflow", "status", "started", "key"), table)
+        names = [
+            "id",
+            "workflow",
+            "status",
+            "started",
+            *["key"] * any(doc["key"] for doc in docs),
+        ]
+        out.table(names, [_cells(doc)[: len(names)] for doc in docs])
     out.note(MISSING)
+
+
+def _cells(doc: render.Doc) -> list[str | Text]:
+    started = doc["started_at"][:19] + "Z"
+    return [doc["id"], doc["workflow"], out.styled(doc["status"]), started, doc["key"] or ""]
 
 
 def run(engine: "Engine", run_id: str, *, json: bool, whole: bool) -> None:

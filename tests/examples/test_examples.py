@@ -43,6 +43,18 @@ def test_the_approval_lives_three_lives(tmp_path: Path) -> None:
     assert "-expire-> rejected" in done.stdout
 
 
+def test_the_encrypted_visit_changes_its_key(tmp_path: Path) -> None:
+    """Nothing is to be read on the disk, both keys read on, and without one it says so."""
+    done = play(EXAMPLES / "07_encryption" / "encryption.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    assert told["on the disk"] == "nothing to read"
+    assert told["with both keys"] == "Ann has the measles, says Bob"
+    assert told["faults found without a key"] == "[]"
+    assert told["without a key"].startswith("event 1 of 'RUN' is stored encoded")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_embedded_engine_leaves_no_thread(tmp_path: Path) -> None:
     """Three ways to hold an engine give their results, and as many threads stay as there were."""
     done = play(EXAMPLES / "04_embedded" / "embedded.py", tmp_path)
