@@ -12,7 +12,7 @@ import msgspec
 from engine.core import trigger as core
 from engine.triggerstream import label_of
 from eventstore import Event, Log, clock
-from eventstore.coded import clear
+from eventstore.coded import clear_data
 
 FARTHEST = 1_000  # links; a chain of runs that start each other may be long
 
@@ -70,7 +70,7 @@ def _link(log: Log, event: Event) -> Cause:
             "trigger": event.stream.removeprefix(core.PREFIX),
             "kind": label_of(head).get("kind"),
         }
-        data = core.data_of(event.type, clear(event).data)
+        data = core.data_of(event.type, clear_data(event))
         if not isinstance(data, core.Fired):
             return Cause(**where)
         return Cause(**where, key=data.key, facts=data.facts)

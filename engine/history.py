@@ -10,7 +10,7 @@ import msgspec
 from engine.core.events import RunStarted
 from engine.records import told
 from eventstore import clock
-from eventstore.coded import clear
+from eventstore.coded import clear_data, clear_label
 from eventstore.event import Event
 from eventstore.store import Head
 
@@ -100,7 +100,7 @@ def history_event(event: Event, blobs: Blobs | None = None) -> HistoryEvent:
         subject=event.subject,
         source=event.source,
         dest=event.dest,
-        data=msgspec.json.decode(clear(event).data),
+        data=msgspec.json.decode(clear_data(event)),
         at=clock.from_us(event.at),
         cause=event.cause,
         position=event.position,
@@ -145,7 +145,7 @@ def run_row(head: Head, first: Event | None, blobs: Blobs | None = None) -> RunR
         first: Its first event, `run.started`; None if it was pruned.
         blobs: The log, for inputs that lie in a blob.
     """
-    label = _LABEL.decode(clear(head).label)
+    label = _LABEL.decode(clear_label(head))
     started = label.started if label.started is not None else head.created
     return RunRow(
         id=head.id,

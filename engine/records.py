@@ -9,7 +9,7 @@ from typing import Any
 from engine.core.events import DECODERS
 from eventstore import Event
 from eventstore.codec import Lifts
-from eventstore.coded import clear
+from eventstore.coded import clear_data
 from eventstore.errors import EventUnreadable
 
 LIFTS = Lifts()
@@ -23,7 +23,7 @@ def text_of(event: Event) -> str:
         EventUnreadable: its shape is newer than this program.
         StillCoded: it is stored encoded, and was read without the codec.
     """
-    version, text = LIFTS.lift(event.type, event.type_version, clear(event).data)
+    version, text = LIFTS.lift(event.type, event.type_version, clear_data(event))
     newest = NEWEST.get(event.type, 1)
     if version != newest:
         what = f"{event.type} has shape {version}, and this program reads shape {newest}"

@@ -22,6 +22,7 @@ from engine.core.plan import Plan
 from engine.core.run import Run, display_status, next_due
 from engine.errors import RunPruned, RunUnknown, StorageError
 from engine.records import text_of, told
+from engine.scrub import watch_loggers
 from engine.veiled import veil_of
 from eventstore import Event, Head, Log, NewEvent, Row, Tip, clock
 from eventstore.coded import clear_copy
@@ -130,6 +131,8 @@ class Repository:
     def add(self, workflow: KnownWorkflow) -> None:
         """Know another workflow's plan."""
         self._plans[workflow.hash] = workflow.plan
+        if self.veil is not None:
+            watch_loggers(self.veil, [workflow.name])
 
     def plan(self, hash_: str) -> Plan:
         """Give the plan of a definition, from the log if no code has it."""

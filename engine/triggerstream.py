@@ -25,7 +25,7 @@ from eventstore import (
     Write,
     clock,
 )
-from eventstore.coded import clear, clear_copy
+from eventstore.coded import clear_copy, clear_data, clear_label
 from eventstore.errors import LogError, StreamUnknown, WrongExpectedVersion
 
 KIND = "trigger"
@@ -58,7 +58,7 @@ class DoorFull(PlayheadError):
 
 def label_of(head: Head | None) -> dict[str, str]:
     """Give what a trigger's row says of it: kind and workflow; {} if there is none. *Pure.*"""
-    return {} if head is None else msgspec.json.decode(clear(head).label, type=dict[str, str])
+    return {} if head is None else msgspec.json.decode(clear_label(head), type=dict[str, str])
 
 
 class Part(NamedTuple):
@@ -92,7 +92,7 @@ class TriggerStream:
         except StreamUnknown:
             return
         for event in events:
-            data = core.data_of(event.type, clear(event).data)
+            data = core.data_of(event.type, clear_data(event))
             core.evolve(self.state, event.type, event.source, event.dest, data, event.version)
             self._tell(data)
         self._tip, self.due = head.tip, head.due

@@ -9,7 +9,7 @@ import msgspec
 from engine.core import trigger as core
 from engine.triggerstream import TriggerStream, label_of
 from eventstore import Log, clock
-from eventstore.coded import clear
+from eventstore.coded import clear_data
 
 
 class TriggerEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ class TriggerView:
         for event in self._log.read(self._stream.id):
             if first is not None and event.at < first:
                 continue
-            data = core.data_of(event.type, clear(event).data)
+            data = core.data_of(event.type, clear_data(event))
             told = {
                 name: value
                 for name in ("key", "reason", "count", "run", "facts", "by")

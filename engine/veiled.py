@@ -27,9 +27,8 @@ class VeiledLog(WrappedLog):
     def append(self, append: Append) -> list[Tip]:
         """Write all of it, its keys and headlines veiled."""
         veil = self.veil
-        inbox = tuple(
-            InboxKey(one.source, veil.text(one.key), one.stream) for one in append.inbox
-        )
+        kept = (InboxKey(one.source, veil.text(one.key), one.stream) for one in append.inbox)
+        inbox = tuple(dict.fromkeys(kept))  # two that are one by now count once
         writes = tuple(self._write(write) for write in append.writes)
         return self.inner.append(Append(append.id, writes, inbox))
 

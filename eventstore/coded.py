@@ -9,7 +9,7 @@ written before there was a codec stays readable with one.
 import base64
 import re
 from collections.abc import Collection, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 
@@ -20,11 +20,10 @@ from eventstore.wrapped import WrappedLog
 
 TEXT = '{"coded":"'  # what encoded text begins with; no data and no label of ours does
 TEXT_64 = '{"coded64":"'  # the same, for a codec that gives bytes that are no plain text
+_BEGINS = '{"coded'
 MARK = b"\0playhead coded\0"  # what encoded bytes begin with; no JSON does
 NO_CODEC = "read it with its codec: Engine(..., codec=...), or --app APP on the command line"
 _PLAIN = re.compile(rb"[A-Za-z0-9+/=_.:~-]*")  # such bytes stand in JSON as they are
-
-T = TypeVar("T", Event, Head)
 
 
 class Codec(Protocol):
@@ -47,18 +46,27 @@ def is_coded(content: str | bytes) -> bool:
     return content.startswith((TEXT, TEXT_64))
 
 
-def clear(content: T) -> T:
-    """Give an event or a row as it is, if it is not encoded. *Pure.*
+def clear_data(event: Event) -> str:
+    """Give the data of an event that is not encoded. *Pure.*
 
     Raises:
         StillCoded: it was read without the codec.
     """
-    if isinstance(content, Event):
-        if is_coded(content.data):
-            raise StillCoded(content.stream, content.version, NO_CODEC)
-    elif is_coded(content.label):
-        raise StillCoded(content.id, None, NO_CODEC)
-    return content
+    data = event.data
+    if data.startswith(_BEGINS) and is_coded(data):
+        raise StillCoded(event.stream, event.version, NO_CODEC)
+    return data
+
+
+def clear_label(head: Head) -> str:
+    """Give the label of a row that is not encoded. *Pure.*
+
+    Raises:
+        StillCoded: it was read without the codec.
+    """
+    if is_coded(head.label):
+        raise StillCoded(head.id, None, NO_CODEC)
+    return head.label
 
 
 def clear_copy(stream: str, copy: tuple[int, bytes] | None) -> tuple[int, bytes] | None:

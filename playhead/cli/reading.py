@@ -121,7 +121,7 @@ def show(
     with target.reading(app, url) as engine:
         run_id = target.run_id(engine, run)
         if unread.is_unread(engine):
-            unread.run(engine, run_id, json=json, whole=True)
+            unread.run(engine, run_id, at, json=json, whole=True)
             return
         head = target.head_at(engine, run_id, at)
         doc = render.run_doc(engine, head)

@@ -48,7 +48,7 @@ def replay(
     with target.reading(app, url) as engine:
         run_id = target.run_id(engine, run)
         if unread.is_unread(engine):
-            unread.run(engine, run_id, json=json, whole=False)
+            unread.run(engine, run_id, at, json=json, whole=False)
             return
         head = target.head_at(engine, run_id, at)
         if json:

@@ -9,6 +9,7 @@ from eventstore import Head, clock
 from eventstore.coded import is_coded
 from playhead import render
 from playhead.cli import out
+from playhead.cli.inputs import read_moment
 
 if TYPE_CHECKING:
     from engine.app import Engine
@@ -49,12 +50,14 @@ def _cells(doc: render.Doc) -> list[str | Text]:
     return [doc["id"], doc["workflow"], out.styled(doc["status"]), started, doc["key"] or ""]
 
 
-def run(engine: "Engine", run_id: str, *, json: bool, whole: bool) -> None:
-    """Show a run's row, and its events by what is clear of them; `whole`: the row too."""
+def run(engine: "Engine", run_id: str, place: str | None, *, json: bool, whole: bool) -> None:
+    """Show a run's events up to a version or time by what is clear; `whole`: its row too."""
     head = engine.log.head(run_id)
     if head is None:
         return
-    events = [event(one) for one in engine.log.read(run_id)]
+    upto = int(place) if place is not None and place.isdecimal() else None
+    at = clock.to_us(read_moment(place)) if place is not None and upto is None else None
+    events = [event(one) for one in engine.log.read(run_id, upto=upto, at=at)]
     if json:
         out.result({**row(head), "events": events} if whole else events)
     else:

@@ -6,7 +6,7 @@ import pytest
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from eventstore import NEW, Append, Log, NewEvent, Row, Write, open_log
-from eventstore.coded import CodedLog, clear, clear_copy, is_coded
+from eventstore.coded import CodedLog, clear_copy, clear_data, clear_label, is_coded
 from eventstore.errors import StillCoded, StorageError
 from eventstore.testing import LogContract
 from eventstore.wrapped import WrappedLog, bare
@@ -181,15 +181,15 @@ def test_no_codec_is_told_by_stream_and_version(log, key):
     write(CodedLog(log, Box(key)))
     CodedLog(log, Box(key)).put_snapshot("s", 1, "fold", b"x")
     with pytest.raises(StillCoded, match=r"event 1 of 's' .*with its codec.*--app") as refused:
-        clear(log.read("s")[0])
+        clear_data(log.read("s")[0])
     assert refused.value.version == 1
     with pytest.raises(StillCoded, match="'s' is stored encoded"):
-        clear(log.head("s"))
+        clear_label(log.head("s"))
     with pytest.raises(StillCoded, match="'s' is stored encoded"):
         clear_copy("s", log.snapshot("s", "fold"))
     write(log, "clear", "t")
-    assert clear(log.read("t")[0]).data == '{"x":"clear"}'
-    assert clear(log.head("t")).id == "t"
+    assert clear_data(log.read("t")[0]) == '{"x":"clear"}'
+    assert clear_label(log.head("t")) == '{"error":"clear"}'
     assert clear_copy("t", (1, b"x")) == (1, b"x")
 
 

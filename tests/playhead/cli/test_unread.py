@@ -63,6 +63,10 @@ def test_a_url_alone_says_in_json_what_is_missing(coded):
     assert all(event["coded"] for event in shown["events"])
     events = json.loads(coded("replay", row["id"], "--json", *URL).stdout)
     assert events == shown["events"]
+    until = events[1]["at"]
+    for place in ("2", until):
+        part = json.loads(coded("replay", row["id"], "--json", "--at", place, *URL).stdout)
+        assert part == [event for event in events if event["at"] <= until]
 
 
 def test_with_the_app_all_is_seen(coded):
