@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.core.events import Fact
+from engine.errors import ValueRefused
 from engine.secrets import MARK, Secrets, forms_of, mark_of
 
 _VALUES = frozenset({"inputs", "output", "payload", "facts", "tags"})  # users' own, of an event
@@ -90,11 +91,20 @@ class Veil:
     # Values.
 
     def raw(self, raw: bytes) -> bytes:
-        """Give a user's value, as JSON, without secrets. *Pure.*"""
+        """Give a user's value, as JSON, without secrets. *Pure.*
+
+        Raises:
+            ValueRefused: it is nested too deeply to be looked through.
+        """
         if not self._may_hold(raw.decode()):
             return raw
-        value = msgspec.json.decode(raw)
-        clean = self.plain(value)
+        try:
+            value = msgspec.json.decode(raw)
+            clean = self.plain(value)
+        except RecursionError:
+            raise ValueRefused(
+                "a value that may hold a secret is nested too deeply to be looked through"
+            ) from None
         return raw if clean == value else msgspec.json.encode(clean)
 
     def _may_hold(self, text: str) -> bool:

@@ -26,11 +26,16 @@ class VeiledLog(WrappedLog):
 
     def append(self, append: Append) -> list[Tip]:
         """Write all of it, its keys and headlines veiled."""
-        veil = self.veil
-        kept = (InboxKey(one.source, veil.text(one.key), one.stream) for one in append.inbox)
-        inbox = tuple(dict.fromkeys(kept))  # two that are one by now count once
+        inbox: list[InboxKey] = []
+        changed = set[InboxKey]()
+        for one in append.inbox:
+            kept = InboxKey(one.source, self.veil.text(one.key), one.stream)
+            if kept.key != one.key:
+                changed.add(kept)
+            if kept not in changed or kept not in inbox:  # two that are one by now count once
+                inbox.append(kept)
         writes = tuple(self._write(write) for write in append.writes)
-        return self.inner.append(Append(append.id, writes, inbox))
+        return self.inner.append(Append(append.id, writes, tuple(inbox)))
 
     def _write(self, write: Write) -> Write:
         line = write.headline

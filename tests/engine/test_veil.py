@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.core.events import ErrorDoc, RunEnded, RunStarted, StepFailed
-from engine.errors import DefinitionError
+from engine.errors import DefinitionError, ValueRefused
 from engine.secrets import FIELDS, Secrets
 from engine.veil import Veil
 
@@ -179,6 +179,14 @@ def test_a_value_is_clean_and_stays_as_it_is(value):
     assert WORD not in text
     assert json.dumps(WORD, ensure_ascii=False)[1:-1] not in text
     assert VEIL.raw(clean) == clean
+
+
+def test_what_is_too_deep_to_be_looked_through_is_refused():
+    """Two hundred levels are looked through; what goes deeper than Python can is not let pass."""
+    deep = b"[" * 200 + b'{"password":"x"}' + b"]" * 200
+    assert b'"[redacted]"' in VEIL.raw(deep)
+    with pytest.raises(ValueRefused, match="nested too deeply"):
+        VEIL.raw(b"[" * 900 + b'{"password":"x"}' + b"]" * 900)
 
 
 def test_several_lines_and_urls_are_known_by_their_parts():

@@ -12,6 +12,7 @@ from playhead import (
     Context,
     DefinitionError,
     Engine,
+    FileTrigger,
     KeyReused,
     Secrets,
     Signal,
@@ -53,6 +54,12 @@ def say(word: str) -> str:
     return word
 
 
+@step
+def name(path: str) -> str:
+    return path
+
+
+saying_path = Workflow("saying_path", steps=[name])
 entering = Workflow("entering", steps=[enter, use])
 counting = Workflow("counting", steps=[count])
 saying = Workflow("saying", steps=[Signal("word", str), say])
@@ -123,6 +130,28 @@ def test_a_name_that_is_none_still_misses_nothing(shop):
     with pytest.raises(SignalRefused):
         shop.signal(run, WORD)
     assert WORD not in str(shop.log.read_all())
+
+
+def test_files_with_a_secret_in_their_names_start_once_and_move(file_url, tmp_path):
+    """Each of two such files starts its run, once across a restart, and moves when it is done."""
+    inbox, done = tmp_path / "in", tmp_path / "done"
+    inbox.mkdir()
+    done.mkdir()
+    for number in (1, 2):
+        (inbox / f"a-{WORD}-{number}.txt").write_text("x")
+    for _ in range(2):
+        trigger = FileTrigger(
+            f"{inbox}/*.txt", saying_path, complete="rename", after=str(done), name="inbox"
+        )
+        flows = [saying_path]
+        made = Engine(file_url, workflows=flows, triggers=[trigger], secrets=SECRETS)
+        made.run_until_idle()
+        made.run_until_idle()
+        paths = sorted(row.inputs["path"] for row in made.runs(status="succeeded"))
+        assert paths == [f"{inbox}/a-{MARK}-{number}.txt" for number in (1, 2)]
+        made.close()
+    assert sorted(path.name for path in done.iterdir()) == [f"a-{WORD}-{n}.txt" for n in (1, 2)]
+    assert not list(inbox.iterdir())
 
 
 def test_a_declined_delivery_is_said_once(url):
