@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from eventstore import NEW, Append, InboxKey, NewEvent, Write
+from engine.triggering import Firing
+from eventstore import NEW, Append, Headline, InboxKey, NewEvent, Row, Write
 from playhead import (
     Context,
     DefinitionError,
@@ -59,7 +60,7 @@ def name(path: str) -> str:
     return path
 
 
-saying_path = Workflow("saying_path", steps=[name])
+naming = Workflow("naming", steps=[name])
 entering = Workflow("entering", steps=[enter, use])
 counting = Workflow("counting", steps=[count])
 saying = Workflow("saying", steps=[Signal("word", str), say])
@@ -141,9 +142,9 @@ def test_files_with_a_secret_in_their_names_start_once_and_move(file_url, tmp_pa
         (inbox / f"a-{WORD}-{number}.txt").write_text("x")
     for _ in range(2):
         trigger = FileTrigger(
-            f"{inbox}/*.txt", saying_path, complete="rename", after=str(done), name="inbox"
+            f"{inbox}/*.txt", naming, complete="rename", after=str(done), name="inbox"
         )
-        flows = [saying_path]
+        flows = [naming]
         made = Engine(file_url, workflows=flows, triggers=[trigger], secrets=SECRETS)
         made.run_until_idle()
         made.run_until_idle()
@@ -154,18 +155,28 @@ def test_files_with_a_secret_in_their_names_start_once_and_move(file_url, tmp_pa
     assert not list(inbox.iterdir())
 
 
-def test_a_declined_delivery_is_said_once(url):
-    """A reason with a secret in it is known again: the same decline twice is one event."""
-    hook = WebhookTrigger("/hook", entering, "hmac", secrets=["x"], name="hook", input=dict)
-    made = Engine(url, workflows=FLOWS, triggers=[hook], secrets=SECRETS)
-    door = made.doorways.doors["hook"]
-    for _ in range(3):
-        hook.turn_away(door, 413, f"too large: {WORD}")
-    made.close()
-    told = [event.data for event in made.log.read_all() if event.type == "trigger.declined"]
-    assert len([data for data in told if f"too large: {MARK}" in data]) == len(told)
-    assert len(told) <= 2, "the first at once, the rest gathered"
-    made.log.close()
+def test_a_decline_that_says_it_again_writes_nothing(url):
+    """Reason and key are known again by what is kept of them, also by another engine."""
+    letter = Firing("hook", f"k-{WORD}", 1, {"from": WORD})
+    for _ in range(2):
+        hook = WebhookTrigger("/hook", naming, "hmac", secrets=["x"], name="hook")
+        made = Engine(url, workflows=[naming], triggers=[hook], secrets=SECRETS)
+        for _ in range(2):
+            made.doorways.doors["hook"].decline(letter, f"too large: {WORD}")
+        events = list(made.trigger("hook").events())
+        told = [event for event in events if event.type == "trigger.declined"]
+        assert [(one.key, one.reason) for one in told] == [(f"k-{MARK}", f"too large: {MARK}")]
+        assert told[0].facts == {"from": MARK}
+        made.close()
+
+
+def test_what_a_firing_starts_is_veiled_before_it_is_appended(shop):
+    """The write that a trigger appends beside its firing has no secret in its event or inputs."""
+    given = {"login": GIVEN["login"], "url": WORD}
+    prepared = shop.starting.prepare(entering, given, key=f"hook/{WORD}", cause=None)
+    (event,) = prepared.write.events
+    assert WORD not in event.data
+    assert f"hook/{MARK}" in event.data
 
 
 @pytest.mark.parametrize("name", ["playhead.engine", "playhead.entering", "httpx"])
@@ -191,7 +202,10 @@ def test_two_keys_that_are_one_by_now_count_once(shop):
     keys = [f"a-{WORD}", f"a-{MARK}"]
     event = NewEvent("t", "a", "b", "c", "{}", 1)
     inbox = tuple(InboxKey("door", key, "s") for key in keys)
-    shop.log.append(Append("x", (Write("s", "other", NEW, (event,)),), inbox))
+    line = Headline("flow", f"k-{WORD}", {"who": WORD})
+    shop.log.append(Append("x", (Write("s", "other", NEW, (event,), Row(), line),), inbox))
+    (head,) = shop.log.heads(kind="other", key=f"k-{WORD}", tags={"who": WORD})
+    assert (head.key, head.tags) == (f"k-{MARK}", {"who": MARK})
     assert shop.log.find_all("door", [*keys, "a-b"]) == dict.fromkeys(keys, "s")
     assert shop.log.find("door", keys[0]) == "s"
 
