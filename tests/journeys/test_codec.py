@@ -9,6 +9,7 @@ from cryptography.fernet import Fernet, MultiFernet
 import engine.repository
 import engine.triggerstream
 from eventstore.coded import is_coded
+from eventstore.errors import StillCoded
 from playhead import (
     DefinitionError,
     Engine,
@@ -184,6 +185,14 @@ def test_triggers_work_on_a_coded_log(file_url, tmp_path, key, monkeypatch):
     with pytest.raises(StorageError, match="'trigger:inbox' is stored encoded"):
         bare.trigger("inbox")
     bare.close()
+    keyless = Engine(
+        file_url,
+        workflows=FLOWS,
+        triggers=[FileTrigger(f"{folder}/*.txt", failing, name="inbox", input=dict)],
+    )
+    with pytest.raises(StillCoded, match="'trigger:inbox' is stored encoded"):
+        keyless.doorways.doors["inbox"].state()
+    keyless.log.close()
 
 
 def test_a_codec_that_cannot_encode_stops_the_start(file_url):
