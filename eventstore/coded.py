@@ -152,6 +152,16 @@ class CodedLog(WrappedLog):
         )
         return [self._head(head) for head in heads]
 
+    def old_heads(
+        self, *, kind: str, before: int, name: str | None = None, status: Collection[str] = (),
+        after: str = "", limit: int = 500,
+    ) -> list[Head]:  # fmt: skip
+        """Give rows with events whose last one is older than `before`."""
+        heads = self.inner.old_heads(
+            kind=kind, before=before, name=name, status=status, after=after, limit=limit
+        )
+        return [self._left(head) for head in heads]
+
     def claim(
         self, worker: str, *, kind: str, now: int, limit: int,
         offers: Collection[str] = (), names: Collection[str] = (), skip: Collection[str] = (),
@@ -215,7 +225,7 @@ class CodedLog(WrappedLog):
         return msgspec.structs.replace(head, label=self._untext(head.label, head.id, None))
 
     def _left(self, head: Head) -> Head:
-        """Give a claimed row; one that cannot be decoded is told when its events are read."""
+        """Give a row as well as may be: what cannot be decoded is told when events are read."""
         try:
             return self._head(head)
         except StillCoded:

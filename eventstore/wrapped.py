@@ -1,6 +1,6 @@
 """A log that stands before another log and hands every call on, until a child says otherwise."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from eventstore.event import Event, Tip
 from eventstore.store import (
@@ -25,6 +25,10 @@ class WrappedLog:
         self.inner = inner
         self.url, self.path = inner.url, inner.path
         self.counters: Counters = inner.counters
+
+    def is_there(self) -> bool:
+        """Say whether the log has been made already."""
+        return self.inner.is_there()
 
     def append(self, append: Append) -> list[Tip]:
         """Write all of it in one transaction."""
@@ -158,6 +162,31 @@ class WrappedLog:
     def drop_derived(self) -> None:
         """Delete all that can be rebuilt from the events."""
         self.inner.drop_derived()
+
+    def old_heads(
+        self, *, kind: str, before: int, name: str | None = None, status: Collection[str] = (),
+        after: str = "", limit: int = 500,
+    ) -> list[Head]:  # fmt: skip
+        """Give rows with events whose last one is older than `before`."""
+        return self.inner.old_heads(
+            kind=kind, before=before, name=name, status=status, after=after, limit=limit
+        )
+
+    def purge(self, tips: Mapping[str, Tip], *, now: int) -> list[str]:
+        """Take the events and snapshots of streams."""
+        return self.inner.purge(tips, now=now)
+
+    def old_blobs(self, *, before: int) -> set[str]:
+        """Give the names of blobs that were last put before a time."""
+        return self.inner.old_blobs(before=before)
+
+    def drop_blobs(self, names: Collection[str], *, before: int) -> tuple[int, int]:
+        """Delete blobs among these that were not put since `before`."""
+        return self.inner.drop_blobs(names, before=before)
+
+    def reclaim(self) -> int:
+        """Give room that deletions left free back to the system."""
+        return self.inner.reclaim()
 
     def verify(self, stream: str | None = None) -> Iterator[str]:
         """Check hash chains, gap-free versions and heads of what is stored."""

@@ -51,6 +51,7 @@ class TestCodedLog(LogContract):
     test_threads_share_the_log = None
     test_counters_tell_what_was_done = None
     test_blobs = None
+    test_a_large_value_goes_when_it_was_put_long_ago = None
 
     @pytest.fixture
     def log(self, file_log, key):

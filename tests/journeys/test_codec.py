@@ -8,8 +8,10 @@ from cryptography.fernet import Fernet, MultiFernet
 
 import engine.repository
 import engine.triggerstream
+from eventstore import clock
 from eventstore.coded import is_coded
 from eventstore.errors import StillCoded
+from eventstore.sweeping import REST, sweep
 from playhead import (
     DefinitionError,
     Engine,
@@ -193,6 +195,21 @@ def test_triggers_work_on_a_coded_log(file_url, tmp_path, key, monkeypatch):
     with pytest.raises(StillCoded, match="'trigger:inbox' is stored encoded"):
         keyless.doorways.doors["inbox"].state()
     keyless.log.close()
+
+
+def test_large_values_in_use_are_found_through_the_codec_only(file_url, key):
+    """Sweeping days later keeps what an encoded event names; without the codec it refuses."""
+    made = live(file_url, key)
+    run = made.start(failing, given=WORDS)
+    made.run_until_idle()
+    later = clock.now_us() + 3 * REST
+    assert sweep(made.log, now=later) == (0, 0)
+    assert made.history(run)[2].value("output") == [WORDS] * 5000
+    made.close()
+    bare = Engine(file_url)
+    with pytest.raises(StorageError, match="none was deleted"):
+        sweep(bare.log, now=later)
+    bare.log.close()
 
 
 def test_a_codec_that_cannot_encode_stops_the_start(file_url):
