@@ -2,7 +2,7 @@
 
 import inspect
 
-from playhead import Engine, IntervalTrigger, Workflow, step
+from playhead import Engine, IntervalTrigger, Secrets, Workflow, step
 from playhead.cli.target import moved
 
 URLS = ("sqlite:///:memory:", "sqlite:///other.db")
@@ -11,6 +11,16 @@ URLS = ("sqlite:///:memory:", "sqlite:///other.db")
 @step
 def one() -> int:
     return 1
+
+
+class Upright:
+    """A codec that leaves everything as it is."""
+
+    def encode(self, content: bytes) -> bytes:
+        """Give it as it is."""
+        return content
+
+    decode = encode
 
 
 def test_an_engine_moved_by_a_url_keeps_its_options() -> None:
@@ -25,6 +35,8 @@ def test_an_engine_moved_by_a_url_keeps_its_options() -> None:
         "grace": 7.0,
         "max_value": 1000,
         "tape": "always",
+        "codec": Upright(),
+        "secrets": Secrets(fields=["iban"]),
     }
     known = set(inspect.signature(Engine).parameters) - {"url", "executors"}
     assert known == set(options), "an option that is new is to be moved too"
@@ -34,5 +46,6 @@ def test_an_engine_moved_by_a_url_keeps_its_options() -> None:
     assert (there.threads, there.grace, there.max_value, there.tape) == (3, 7.0, 1000, "always")
     assert (there.worker_name, there.lease) == ("host-7", 42.0)
     assert there.worker.lease == 42_000_000
+    assert (there.codec, there.secrets) == (options["codec"], options["secrets"])
     assert (there.workflows, there.triggers) == (engine.workflows, engine.triggers)
     assert moved(engine, None) is moved(engine, URLS[0]) is engine
