@@ -18,7 +18,13 @@ import psycopg
 from eventstore import clock
 from eventstore.batch import Doubt, Entry
 from eventstore.database import Faults
-from eventstore.errors import LogError, StorageError, StorageUnreachable, StorageUnsuitable
+from eventstore.errors import (
+    LogError,
+    StorageBusy,
+    StorageError,
+    StorageUnreachable,
+    StorageUnsuitable,
+)
 from eventstore.postgres import bulk, faults, opening
 from eventstore.postgres.address import Address
 from eventstore.postgres.session import Counted, Session, engine_of
@@ -29,6 +35,7 @@ from eventstore.store import Counters
 
 T = TypeVar("T")
 
+READERS = 16  # connections that read at once
 PATIENCE = 10.0  # seconds for which a server that went away is waited for
 
 
@@ -50,7 +57,7 @@ class Postgres:
         self._counting = threading.Lock()
         self._pid = os.getpid()
         self._writer: Session | None = None
-        self._readers = Readers(self._new_reader, self.drop)
+        self._readers = Readers(self._new_reader, self.drop, READERS)
         self._engine = engine_of(address)
         self._everything: list[Session] = []
         self._finalizer = weakref.finalize(self, _close_all, self._everything)
@@ -127,7 +134,7 @@ class Postgres:
         while True:
             try:
                 return attempt()
-            except StorageUnreachable:
+            except (StorageUnreachable, StorageBusy):
                 if clock.real_seconds() > until:
                     raise
                 clock.real_sleep(0.05 + 0.1 * clock.chance())

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from eventstore import clock, schema
 from eventstore.errors import (
     SchemaMismatch,
+    StorageBusy,
     StorageReadOnly,
     StorageUnreachable,
     StorageUnsuitable,
@@ -36,6 +37,7 @@ def connect(engine: sa.Engine, address: Address, *, is_pooled: bool = False) -> 
 
     Raises:
         StorageUnreachable: nobody answers; which host, which port, how long it waited.
+        StorageBusy: the server has no connection left.
         StorageUnsuitable: wrong user, password or database.
     """
     begun = clock.real_seconds()
@@ -53,6 +55,11 @@ def connect(engine: sa.Engine, address: Address, *, is_pooled: bool = False) -> 
             raise StorageUnsuitable(
                 f"{address.place}: there is no such database, or no such user; create it first"
                 f" ({told})"
+            ) from None
+        if "connection slots" in told or "too many" in told:
+            raise StorageBusy(
+                f"{address.place}: the server has no connection left; raise max_connections or use"
+                f" a pooler ({told})"
             ) from None
         if faults.code_of(error):
             raise faults.translate(error, address.place) from None
