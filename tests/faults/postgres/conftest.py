@@ -8,6 +8,7 @@ import pytest
 
 from eventstore import open_log
 from playhead import Engine
+from tests.faults.postgres.stage import story
 from tests.journeys.conftest import program, wait_until
 
 __all__ = ["program"]
@@ -58,25 +59,9 @@ def serve(app, program, postgres_url):
 @pytest.fixture
 def desk(app, postgres_url):
     """Give an engine that starts, reads and steers, and does no work."""
-    engine = Engine(postgres_url)
+    engine = Engine(postgres_url, workflows=[story])
     yield engine
     engine.close()
-
-
-@pytest.fixture
-def start(app, program):
-    """Start runs in a process that ends at once; give their ids."""
-    code = (
-        "import app, sys; engine = app.make()\n"
-        "for x in map(int, sys.argv[1:]): print(engine.start(app.story, x=x).id)"
-    )
-
-    def begin(*inputs):
-        status, out, err = program(code, *inputs).finish()
-        assert status == 0, err
-        return out.split()
-
-    return begin
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from eventstore import clock
 from eventstore.testing import birth, step
 from tests.faults.postgres.conftest import told
+from tests.faults.postgres.stage import story
 
 pytestmark = pytest.mark.slow
 
@@ -33,12 +34,10 @@ def test_a_process_stopped_in_mid_transaction_lets_go_of_its_rows(log, program, 
     assert clock.real_seconds() - begun < 9
 
 
-def test_a_frozen_backend_of_the_keeper_costs_no_lease(
-    own_postgres, app, serve, start, desk, until
-):
+def test_a_frozen_backend_of_the_keeper_costs_no_lease(own_postgres, app, serve, desk, until):
     """Row 16: the lease is renewed by a new connection when the old one is mute for 3 s."""
     (app / "hang").touch()
-    (run,) = start(1)
+    run = desk.start(story, x=1).id
     serve(lease=10.0)
     until((app / "hanging").exists, 20)
     keeper = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
@@ -50,3 +49,22 @@ def test_a_frozen_backend_of_the_keeper_costs_no_lease(
         (app / "hang").unlink()
         until(lambda: desk.get(run).status == "succeeded", 10)
     assert ("step.lost", "second") not in told(desk, run)
+
+
+def test_an_append_given_to_a_frozen_backend_is_written_once(own_postgres, log, until):
+    """Row 16: the watchdog cuts the connection, a new one writes; thawed, the old one does not."""
+    tip = birth(log, "s")
+    ear = log.listen("me")  # somebody works here, so somebody looks
+    writer = log.database.ready()
+    log.database.watchdog.watch(writer, 1.0)  # seconds, of which there are fifteen
+    pid = writer.raw.info.backend_pid
+    with own_postgres.frozen(pid):
+        begun = clock.real_seconds()
+        assert step(log, "s", tip).version == 2
+        assert 1 < clock.real_seconds() - begun < 10
+        assert log.database.ready() is not writer
+    is_gone = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+    until(lambda: own_postgres.execute(is_gone, [pid]) == [], 10)
+    ear.close()
+    assert [event.version for event in log.read("s")] == [1, 2]
+    assert list(log.verify()) == []
