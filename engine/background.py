@@ -156,22 +156,15 @@ class Background:
         trigger_due = self.poll(always=is_round)
         if trigger_due is not None and (self._due is None or trigger_due < self._due):
             self._due = trigger_due
-        if is_round:
-            self._rounds += 1
-            changed = self.worker.log.changed()
-            self._dirty |= changed != self._seen or self._rounds % FULL_ROUND == 0
-            self._dirty |= self.worker.log.any_death()
-            self._dirty |= self._has_lapsed()
-            self._seen = changed
+        is_full = is_round and self._is_news()
         is_due = self._is_due()
-        if hints or is_due or self._dirty:
-            self._dirty = False
-            self._more |= bool(hints) or self._has_lapsed()
-            if is_round or is_due:
+        if hints or is_due or self._dirty or is_full:
+            is_news, self._dirty = self._dirty or is_due, False
+            self._more |= bool(hints)
+            if is_news and (is_round or is_due):
                 self._more |= self.worker.sweep(driver)
+            if is_round or is_due:
                 self._refresh_owned()
-            if is_round:
-                self._lapse = self.worker.next_lapse()
             self._set_alarm(trigger_due)
             if self._more or self._is_due():
                 self._claim()
@@ -182,8 +175,23 @@ class Background:
     def _is_due(self) -> bool:
         return self._due is not None and clock.now_us() >= self._due
 
-    def _has_lapsed(self) -> bool:
-        return self._lapse is not None and clock.now_us() >= self._lapse
+    def _is_news(self) -> bool:
+        """Note whether others have written, died or lapsed; say whether to look even if not."""
+        log_ = self.worker.log
+        self._rounds += 1
+        is_full = self._rounds % FULL_ROUND == 0
+        changed = log_.changed()
+        is_changed, self._seen = changed != self._seen, changed
+        self._dirty |= is_changed or log_.any_death()
+        if (
+            is_full
+            or self._dirty
+            or (self._lapse is not None and clock.now_us() >= self._lapse)
+        ):
+            has_lapsed, self._lapse = self.worker.lapses()
+            self._more |= has_lapsed
+            self._dirty |= has_lapsed
+        return is_full
 
     def _claim(self) -> None:
         """Take turns on held runs whose time has come, and claim others while slots are free."""

@@ -245,12 +245,13 @@ class Worker:
         if head is not None and head.owner == self.id and not self.holds(run_id):
             self.log.release(run_id, head.tip, due=clock.now_us())
 
-    def next_lapse(self) -> int | None:
-        """Give when the next lease of another worker runs out, unless renewed."""
+    def lapses(self) -> tuple[bool, int | None]:
+        """Say whether another worker's lease has run out, and when the next one does."""
         now = clock.now_us()
-        others = [row for row in self.log.workers() if row.id != self.id and not row.dead]
-        leases = [row.until for row in others if row.until > now]
-        return min(leases) if leases else None
+        leases = self.log.leases()
+        others = [until for worker, until in leases.items() if worker != self.id]
+        next_ = min((until for until in others if until > now), default=None)
+        return any(until <= now for until in others), next_
 
     def sweep(self, driver: Driver) -> bool:
         """Do what only the passing of time asks for: bury the dead, wake behind breakers."""

@@ -78,13 +78,9 @@ class Claims:
     def next_due(self, kinds: Collection[str], after: int | None) -> int | None:
         """Give the earliest due time of the unowned streams of these kinds."""
         floor = -self._sql.MOST if after is None else after
-        found: list[int] = []
-        with self._database.reading() as cursor:
-            for kind in kinds:
-                for priority in _priorities(self._sql, cursor, kind):
-                    row = cursor.execute(self._sql.NEXT_DUE, (kind, priority, floor)).fetchone()
-                    found += [due for due in row if due is not None]
-        return min(found, default=None)
+        rows = self._database.query(self._sql.NEXT_DUE, (array(kinds), floor))
+        due: int | None = rows[0][0]
+        return due
 
     def owned(self, worker: str) -> dict[str, tuple[int, int | None]]:
         """Give version and due time of each stream that a worker owns."""

@@ -167,6 +167,11 @@ class MemoryLog(MemoryKeeping):
         with self._lock:
             return sorted(self._workers.values(), key=lambda row: row.id)
 
+    def leases(self) -> dict[str, int]:
+        """Give until when the lease of each living worker lasts."""
+        with self._lock:
+            return {row.id: row.until for row in self._workers.values() if not row.dead}
+
     def any_death(self) -> bool:
         """Tell whether a worker's process is known to be gone: never, it is this one."""
         return False

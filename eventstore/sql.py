@@ -180,6 +180,10 @@ class SqlLog:
         """Give all leases."""
         return self._leases.all()
 
+    def leases(self) -> dict[str, int]:
+        """Give until when the lease of each living worker lasts, as it was seen moments ago."""
+        return self._leases.living()
+
     def any_death(self) -> bool:
         """Tell, without asking the database, whether a worker's process is known to be gone."""
         return self._leases.any_death()

@@ -281,6 +281,9 @@ class Log(Protocol):
     def workers(self) -> list[WorkerRow]:
         """Give all leases, those that ran out and the dead with streams still to be claimed too."""
 
+    def leases(self) -> dict[str, int]:
+        """Give until when the lease of each living worker lasts; seen moments ago will do."""
+
     def any_death(self) -> bool:
         """Tell, without asking the database, whether `bury` may find a dead worker."""
 

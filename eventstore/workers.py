@@ -54,6 +54,9 @@ class Locks(Protocol):
     def any_free(self) -> bool:
         """Say whether some worker may be gone; asks no database."""
 
+    def leases(self) -> dict[str, int] | None:
+        """Give until when living workers hold leases, if it was seen by the way; else None."""
+
     def clear(self, worker: str) -> None:
         """Clear away what a worker that is gone has left."""
 
@@ -134,6 +137,11 @@ class Leases:
     def all(self) -> list[WorkerRow]:
         """Give all leases."""
         return [worker_of(row) for row in self._database.query(self._sql.WORKERS)]
+
+    def living(self) -> dict[str, int]:
+        """Give until when the lease of each living worker lasts."""
+        seen = self.locks.leases()
+        return {w.id: w.until for w in self.all() if not w.dead} if seen is None else seen
 
     def any_death(self) -> bool:
         """Say whether a lock says that a worker died; costs no query."""

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from eventstore import clock
 from eventstore.database import Cursor
 from eventstore.errors import LogError
 from eventstore.postgres import faults
@@ -29,6 +30,7 @@ LIMIT = (
     3.0  # seconds of a call before it is given up: a lease has 10, renewed every third of it
 )
 ROUND = 1.0  # seconds between two looks at calls that take too long
+AGAIN = 0.3  # seconds at most between two tries to connect: others may take us for dead
 TRIES = 3
 
 
@@ -46,6 +48,7 @@ class Keeper:
         self._lock = threading.RLock()
         self._session: Session | None = None
         self.generation = 0  # grows with each connection made
+        self.since = 0.0  # when the last one was made, real seconds
         self.on_back: list[Callable[[], None]] = []  # called once the server is back
         self._ends: tuple[socket.socket, socket.socket] | None = None  # bell and rope
         self._thread: threading.Thread | None = None
@@ -122,6 +125,7 @@ class Keeper:
             session.raw.add_notify_handler(lambda notice: self._hear(notice.payload))
             self._session = session
             self.generation += 1
+            self.since = clock.real_seconds()
             self._ring()
         return self._session
 
@@ -146,7 +150,7 @@ class Keeper:
                     self._ready()
                 is_back, seen, pause = self.generation != seen, self.generation, 0.0
             except LogError:
-                pause = min(1.0, pause * 2 or 0.05)
+                pause = min(AGAIN, pause * 2 or 0.05)
                 continue
             finally:
                 self._lock.release()

@@ -3,7 +3,8 @@
 The server opens a lock when its session ends, however it ends. Sessions also end when the server
 restarts or a network is cut, while the worker lives; it comes back and takes its lock again. So a
 free lock is a death only if it stays free, and the lease unrenewed, for a second in which the
-server could be reached all the time. Behind a pooler there are no locks, and the lease decides.
+server could be reached all the time; longer when the server itself has just come back. Behind a
+pooler there are no locks, and the lease decides.
 """
 
 import hashlib
@@ -15,7 +16,9 @@ from eventstore.postgres.keeper import Keeper
 from eventstore.postgres.lookout import Lookout
 from eventstore.store import WorkerRow
 
-DEAD_AFTER = 1.0  # seconds of a free lock
+DEAD_AFTER = 0.9  # seconds of a free lock: seen in one round, and in the next
+# Seconds after the server was away for all of us: others may be slower to come back.
+RETURN, AFTER_RETURN = 10.0, 2.9
 _PATIENCE = 2.0  # seconds to wait for a lock that our own last session may still hold
 _TAKE = "SELECT pg_try_advisory_lock(%s)"
 _DROP = "SELECT pg_advisory_unlock(%s)"
@@ -85,15 +88,16 @@ class SessionLocks:
             return None
         if worker.id in self._held:
             return False
-        held = {key for (key,) in self._database.query(self._database.sql.HELD_LOCKS)}
-        if key_of(worker.id) in held:
+        self._lookout.look()
+        if key_of(worker.id) in self._lookout.locks:
             self._free.pop(worker.id, None)
             return False
-        now, generation = clock.real_seconds(), self._keeper.generation
-        first = self._free.setdefault(worker.id, (now, worker.until, generation))
+        at, generation = self._lookout.asked, self._keeper.generation
+        first = self._free.setdefault(worker.id, (at, worker.until, generation))
         if first[1:] != (worker.until, generation):
-            first = self._free[worker.id] = (now, worker.until, generation)
-        return now - first[0] >= DEAD_AFTER
+            first = self._free[worker.id] = (at, worker.until, generation)
+        was_away = generation > 1 and at - self._keeper.since < RETURN
+        return at - first[0] >= (AFTER_RETURN if was_away else DEAD_AFTER)
 
     def any_free(self) -> bool:
         """Say whether some worker may be gone, by the last look of the lookout."""
@@ -103,6 +107,11 @@ class SessionLocks:
             for worker in self._lookout.locked
             if worker not in self._held
         )
+
+    def leases(self) -> dict[str, int] | None:
+        """Give until when living workers hold leases, by the last look of the lookout."""
+        self._lookout.changed()
+        return dict(self._lookout.leases)
 
     def clear(self, worker: str) -> None:
         """Forget a worker that is gone."""

@@ -1,7 +1,7 @@
 """One question now and then for all that a worker at rest wants to know of the others.
 
-Has anybody touched a stream? Who holds a lock? The answer is kept for a while, because several
-ask in each round, and a database at rest is to be left at rest.
+Has anybody touched a stream? Until when do leases last? Who holds a lock? The answer is kept for
+a while, because several ask in each round, and a database at rest is to be left at rest.
 """
 
 import threading
@@ -10,6 +10,7 @@ from eventstore import clock
 from eventstore.postgres.database import Postgres
 
 KEPT = 1.5  # seconds for which an answer is good; hints make up for it
+FRESH = 0.2  # seconds for which it is good to who looks twice at one matter
 
 
 class Lookout:
@@ -18,11 +19,13 @@ class Lookout:
     def __init__(self, database: Postgres) -> None:
         self._database = database
         self._lock = threading.Lock()
-        self._asked = float("-inf")
         self._drawn = -1  # statements that touched a stream, as the server counts them
         self._echo = False
         self._number = 0
-        self.locked: tuple[str, ...] = ()  # living workers that hold a lock
+        self._is_stale = False
+        self.asked = float("-inf")  # when the last answer was asked for, real seconds
+        self.leases: dict[str, int] = {}  # living workers, until when
+        self.locked: frozenset[str] = frozenset()  # those of them that hold a lock
         self.locks: frozenset[int] = frozenset()
 
     def changed(self) -> int:
@@ -32,17 +35,31 @@ class Lookout:
         first look may have come too early to see what was written.
         """
         with self._lock:
-            now = clock.real_seconds()
-            if now - self._asked >= KEPT:
-                drawn, locked, locks = self._database.query(self._database.sql.LOOK)[0]
-                self._asked = now
-                self.locked, self.locks = tuple(locked), frozenset(locks)
-                if drawn != self._drawn or self._echo:
-                    self._number += 1
-                self._echo = drawn != self._drawn
-                self._drawn = drawn
+            self._look(KEPT)
             return self._number
+
+    def look(self) -> None:
+        """See to it that the answer is fresh."""
+        with self._lock:
+            self._look(FRESH)
+
+    def _look(self, kept: float) -> None:
+        now = clock.real_seconds()
+        if now - self.asked < kept and not self._is_stale:
+            return
+        self._is_stale = False
+        drawn, workers, untils, locked, locks = self._database.query(self._database.sql.LOOK)[0]
+        self.asked = now
+        self.leases = dict(zip(workers, untils, strict=True))
+        self.locked = frozenset(
+            w for w, is_locked in zip(workers, locked, strict=True) if is_locked
+        )
+        self.locks = frozenset(locks)
+        if drawn != self._drawn or self._echo:
+            self._number += 1
+        self._echo = drawn != self._drawn
+        self._drawn = drawn
 
     def forget(self) -> None:
         """Ask anew next time: a hint came."""
-        self._asked = float("-inf")
+        self._is_stale = True

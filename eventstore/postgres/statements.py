@@ -39,6 +39,7 @@ _ASLEEP = (
 # The one place that asks the server's clock: how far a worker's is from it, for people.
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _RENEWED = "(SELECT %s::bigint AS until, %s::text AS offers, %s::bigint AS renewed) AS new"
+_QUEUED = " FROM @stream AS line WHERE owner IS NULL AND due IS NOT NULL AND line.kind ="
 _READ = _EVENT + " WHERE stream = %s AND version > %s AND version <= %s ORDER BY version"
 
 _TEXTS_OF: dict[str, str] = {
@@ -136,9 +137,19 @@ _TEXTS_OF: dict[str, str] = {
     "ASLEEP": _ASLEEP,
     "ASLEEP_TO_WAKE": _ASLEEP + " FOR UPDATE OF stream SKIP LOCKED",
     "WAKE": f"UPDATE @stream SET due = %s WHERE id = {_TEXTS}",
+    # From priority to priority: they are a few, and the index goes by them.
     "NEXT_DUE": (
-        "SELECT (SELECT due FROM @stream WHERE kind = %s AND priority = %s"
-        " AND owner IS NULL AND due IS NOT NULL AND due > %s ORDER BY due LIMIT 1)"
+        "WITH RECURSIVE queue(kind, priority) AS ("
+        " SELECT kind, (SELECT line.priority" + _QUEUED + " wanted.kind"
+        " ORDER BY line.priority DESC LIMIT 1)"
+        " FROM (SELECT json_array_elements_text(%s::json) AS kind) AS wanted"
+        " UNION ALL"
+        " SELECT kind, (SELECT line.priority" + _QUEUED + " queue.kind"
+        " AND line.priority < queue.priority ORDER BY line.priority DESC LIMIT 1)"
+        " FROM queue WHERE priority IS NOT NULL)"
+        " SELECT min((SELECT due" + _QUEUED + " queue.kind"
+        " AND line.priority = queue.priority AND due > %s ORDER BY due LIMIT 1))"
+        " FROM queue WHERE priority IS NOT NULL"
     ),
     "OWNED": "SELECT id, version, due FROM @stream WHERE owner = %s",
     # Workers.
@@ -180,8 +191,10 @@ _TEXTS_OF: dict[str, str] = {
     ),
     # One question for all that a worker at rest wants to know.
     "LOOK": (
-        "SELECT (SELECT last_value FROM @change),"
-        " ARRAY(SELECT id FROM @worker WHERE dead = 0 AND locked = 1),"
+        "WITH living AS (SELECT id, until, locked FROM @worker WHERE dead = 0)"
+        " SELECT (SELECT last_value FROM @change), ARRAY(SELECT id FROM living ORDER BY id),"
+        " ARRAY(SELECT until FROM living ORDER BY id),"
+        " ARRAY(SELECT locked FROM living ORDER BY id),"
         " ARRAY(SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks"
         " WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND database ="
         " (SELECT oid FROM pg_database WHERE datname = current_database()))"

@@ -109,6 +109,9 @@ class LockFiles:
             os.close(descriptor)
         return True
 
+    def leases(self) -> None:
+        """Give None: a file that is locked says nothing of its lease."""
+
     def clear(self, worker: str) -> None:
         """Clear away the lock file of a worker that is gone."""
         if self._database.path is not None:

@@ -131,9 +131,21 @@ ASLEEP = (
 )
 ASLEEP_TO_WAKE = ASLEEP
 WAKE = "UPDATE stream SET due = ? WHERE id IN (SELECT value FROM json_each(?))"
+_QUEUED = (
+    " FROM stream AS line INDEXED BY stream_ready"
+    " WHERE owner IS NULL AND due IS NOT NULL AND line.kind ="
+)
+# From priority to priority: they are a few, and the index goes by them.
 NEXT_DUE = (
-    "SELECT min(due) FROM stream INDEXED BY stream_ready"
-    " WHERE kind = ? AND priority = ? AND owner IS NULL AND due IS NOT NULL AND due > ?"
+    "WITH RECURSIVE queue(kind, priority) AS ("
+    " SELECT kind, (SELECT max(priority)" + _QUEUED + " wanted.kind)"
+    " FROM (SELECT value AS kind FROM json_each(?)) AS wanted"
+    " UNION ALL"
+    " SELECT kind, (SELECT max(priority)" + _QUEUED + " queue.kind"
+    " AND line.priority < queue.priority) FROM queue WHERE priority IS NOT NULL)"
+    " SELECT min((SELECT min(due)" + _QUEUED + " queue.kind"
+    " AND line.priority = queue.priority AND due > ?))"
+    " FROM queue WHERE priority IS NOT NULL"
 )
 OWNED = "SELECT id, version, due FROM stream WHERE owner = ?"
 

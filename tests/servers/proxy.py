@@ -204,6 +204,9 @@ class Pair:
             first = self._first()
             if first:
                 self._server = self._proxy.connect()
+                for end in (self._client, self._server):
+                    if end.family != socket.AF_UNIX:  # each message goes on at once
+                        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 back = threading.Thread(target=self._answer, name="to client", daemon=True)
                 self._threads.append(back)
                 back.start()

@@ -1,0 +1,108 @@
+"""Processes that die, stand still or leave: their work goes on elsewhere, and counts once."""
+
+import signal
+
+import pytest
+
+from tests.journeys.hosts.fleet import now
+from tests.servers.waiting import wait_for
+
+SOON = 3.5  # seconds in which a death is known and the work goes on, lease or no lease
+
+
+def holder(fleet, servers):
+    """Give the server in which the one step hangs, and the others."""
+    pid = wait_for(lambda: fleet.notes("second"), "a step that hangs")[0][3]
+    mine = [one for one in servers if one.process.pid == pid]
+    return mine[0], [one for one in servers if one.process.pid != pid]
+
+
+def test_kill_9_in_the_middle_of_a_step(fleet):
+    """After `kill -9` another process goes on within 3.5 s, though the lease is 10 s."""
+    servers = fleet.serve("", "")
+    fleet.touch("hang")
+    (run,) = fleet.start("story", 1)
+    victim, (heir,) = holder(fleet, servers)
+    victim.kill()
+    died = now()
+    fleet.remove("hang")
+    assert fleet.done([run]) == [25]
+    assert fleet.deaths(run) == [1]
+    again = [note for note in fleet.notes("second") if note[4] > died]
+    assert [note[3] for note in again] == [heir.process.pid]
+    assert again[0][4] - died < SOON
+    assert len(fleet.notes("first")) == 1
+    fleet.check()
+
+
+def test_stopped_beyond_the_lease(fleet):
+    """A process stopped for longer than its lease is fenced, and charged with no death."""
+    servers = fleet.serve("lease=1.5", "lease=1.5")
+    fleet.touch("hang")
+    (run,) = fleet.start("story", 1)
+    zombie, _ = holder(fleet, servers)
+    zombie.process.send_signal(signal.SIGSTOP)
+    stopped = now()
+    wait_for(lambda: len(fleet.notes("second")) == 2, "a takeover", 10)
+    assert fleet.notes("second")[1][4] - stopped < 1.5 + SOON
+    fleet.remove("hang")
+    assert fleet.done([run]) == [25]
+    before = [str(event) for event in fleet.told(run)]
+    zombie.process.send_signal(signal.SIGCONT)
+    fleet.works(zombie)
+    assert [str(event) for event in fleet.told(run)] == before
+    assert fleet.deaths(run) == [0]
+    assert not fleet.told(run, "step.quarantined")
+    fleet.check()
+
+
+def test_a_soft_stop_hands_over_at_once(fleet):
+    """After SIGTERM the step in flight ends where it runs; what follows runs elsewhere at once."""
+    servers = fleet.serve("", "")
+    fleet.touch("hang")
+    (run,) = fleet.start("story", 1)
+    leaver, (heir,) = holder(fleet, servers)
+    leaver.process.send_signal(signal.SIGTERM)
+    fleet.done(fleet.start("light", 1, 2, 3))  # those go to who stays
+    fleet.remove("hang")
+    assert fleet.done([run]) == [25]
+    assert leaver.finish()[0] == 0
+    (ended,) = [e for e in fleet.told(run, "step.succeeded") if e.subject == "second"]
+    (_, _, _, pid, at) = fleet.notes("third")[0]
+    assert pid == heir.process.pid
+    assert at - ended.at.timestamp() < 1.0
+    assert not fleet.told(run, "step.lost")
+    assert leaver.process.pid not in fleet.pids()
+    fleet.check()
+
+
+def test_the_timers_of_a_dead_process_fire_elsewhere(any_fleet):
+    """Timers that a process set before `kill -9` fire when they are due, in another one."""
+    fleet = any_fleet
+    (victim,) = fleet.serve()
+    runs = fleet.start("asleep", *range(5))
+    wait_for(lambda: all(run.status == "waiting" for run in runs), "timers that are set")
+    victim.kill()
+    (heir,) = fleet.serve()
+    assert fleet.done(runs) == list(range(5))
+    for run in runs:
+        (fired,) = fleet.told(run, "timer.fired")
+        assert fired.at.timestamp() - fired.data["due"] / 1e6 < SOON
+    assert {note[3] for note in fleet.notes("late")} == {heir.process.pid}
+    fleet.check()
+
+
+@pytest.mark.slow
+def test_three_processes_killed_in_turn_under_load(fleet):
+    """40 runs on three processes, two of them killed in turn: each result is recorded once."""
+    servers = fleet.serve(*["threads=2"] * 3)
+    runs = fleet.start("story", *range(40))
+    naps = fleet.start("naps", *range(40))
+    for number in range(2):
+        wait_for(lambda: len(fleet.notes()) > 40 * (number + 1), "some work")  # noqa: B023
+        servers[number].kill()
+        servers += fleet.serve("threads=2")
+    assert fleet.done(runs, 60) == [(x + 1) * 10 + 5 for x in range(40)]
+    assert fleet.done(naps, 60) == list(range(40))
+    assert len({note[3] for note in fleet.notes()}) >= 4
+    fleet.check()
