@@ -86,13 +86,12 @@ def guarded(
     Raises:
         DefinitionError: a secret that is absent, or too short.
     """
-    if codec is not None:
-        log = CodedLog(log, codec)
-    if secrets is not None:
-        veil = Veil(secrets)
-        watch_loggers(veil, workflows)
-        log = VeiledLog(log, veil)
-    return log
+    kept: Log = log if codec is None else CodedLog(log, codec)
+    if secrets is None:
+        return kept
+    veil = Veil(secrets)
+    watch_loggers(veil, workflows)
+    return VeiledLog(kept, veil)
 
 
 def veil_of(log: Log) -> Veil | None:

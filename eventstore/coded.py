@@ -199,6 +199,15 @@ class CodedLog(WrappedLog):
         found = self.inner.read_types(types, name=name, after=after, upto=upto, limit=limit)
         return self._events(found)
 
+    def read_streams(self, streams: Collection[str]) -> dict[str, list[Event]]:
+        """Give all events of short streams, oldest first."""
+        found = self.inner.read_streams(streams)
+        return {stream: self._events(events) for stream, events in found.items()}
+
+    def streams(self, *, after: str = "", limit: int = 1000) -> list[Head]:
+        """Give rows of all kinds in the database's order of ids."""
+        return [self._head(head) for head in self.inner.streams(after=after, limit=limit)]
+
     def blob(self, sha256: str) -> bytes:
         """Give a blob's bytes."""
         return self._bytes(self.inner.blob(sha256), None, None)

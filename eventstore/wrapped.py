@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from eventstore.chains import Fault
 from eventstore.event import Event, Tip
 from eventstore.store import (
     Append,
     Claim,
     Counters,
     Head,
+    InboxKey,
     Listener,
     Log,
     WorkerRow,
@@ -188,7 +190,31 @@ class WrappedLog:
         """Give room that deletions left free back to the system."""
         return self.inner.reclaim()
 
-    def verify(self, stream: str | None = None) -> Iterator[str]:
+    def read_streams(self, streams: Collection[str]) -> dict[str, list[Event]]:
+        """Give all events of short streams, oldest first."""
+        return self.inner.read_streams(streams)
+
+    def stray_keys(self, *, limit: int = 100) -> list[InboxKey]:
+        """Give inbox keys that lead to a stream which is not there."""
+        return self.inner.stray_keys(limit=limit)
+
+    def streams(self, *, after: str = "", limit: int = 1000) -> list[Head]:
+        """Give rows of all kinds in the database's order of ids."""
+        return self.inner.streams(after=after, limit=limit)
+
+    def has_blob(self, sha256: str) -> bool:
+        """Tell whether there is a blob of this name."""
+        return self.inner.has_blob(sha256)
+
+    def snapshots(self, streams: Collection[str]) -> list[tuple[str, str, int]]:
+        """Give stream, kind and version of each copy that is kept of these streams."""
+        return self.inner.snapshots(streams)
+
+    def verify_beside(self) -> Iterator[Fault]:
+        """Check what `verify` does beside the streams."""
+        return self.inner.verify_beside()
+
+    def verify(self, stream: str | None = None) -> Iterator[Fault]:
         """Check hash chains, gap-free versions and heads of what is stored."""
         return self.inner.verify(stream)
 
