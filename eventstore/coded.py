@@ -80,6 +80,20 @@ def clear_copy(stream: str, copy: tuple[int, bytes] | None) -> tuple[int, bytes]
     return copy
 
 
+def opened(log: Log, event: Event) -> Event:
+    """Give a stored event as a log's readers see it: decoded, if the log has a codec. *Pure.*
+
+    Raises:
+        StillCoded: it has none, or another key.
+    """
+    while isinstance(log, WrappedLog):
+        if isinstance(log, CodedLog):
+            return log.opened(event)
+        log = log.inner
+    clear_data(event)
+    return event
+
+
 class CodedLog(WrappedLog):
     """A log before another one that keeps values encoded; see `store.Log`.
 
@@ -186,7 +200,7 @@ class CodedLog(WrappedLog):
     def read_version(self, stream: str, versions: Collection[int]) -> dict[int, Event]:
         """Give the named versions of a stream."""
         found = self.inner.read_version(stream, versions)
-        return {version: self._clear(event) for version, event in found.items()}
+        return {version: self.opened(event) for version, event in found.items()}
 
     def read_all(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
         """Give events of the whole log in order of position."""
@@ -206,7 +220,7 @@ class CodedLog(WrappedLog):
 
     def streams(self, *, after: str = "", limit: int = 1000) -> list[Head]:
         """Give rows of all kinds in the database's order of ids."""
-        return [self._head(head) for head in self.inner.streams(after=after, limit=limit)]
+        return [self._left(head) for head in self.inner.streams(after=after, limit=limit)]
 
     def blob(self, sha256: str) -> bytes:
         """Give a blob's bytes."""
@@ -220,9 +234,10 @@ class CodedLog(WrappedLog):
         return None if copy is None else (copy[0], self._bytes(copy[1], stream, None))
 
     def _events(self, events: Sequence[Event]) -> list[Event]:
-        return [self._clear(event) for event in events]
+        return [self.opened(event) for event in events]
 
-    def _clear(self, event: Event) -> Event:
+    def opened(self, event: Event) -> Event:
+        """Give a stored event decoded; a clear one as it is."""
         if not is_coded(event.data):
             return event
         data = self._untext(event.data, event.stream, event.version)

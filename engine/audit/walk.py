@@ -17,7 +17,9 @@ from engine.audit.triggers import TriggerAudit
 from engine.core.plan import Plan
 from eventstore import Event, Fault, Head, Log, clock
 from eventstore.chains import faults_of
+from eventstore.coded import opened
 from eventstore.errors import StorageCorrupt
+from eventstore.wrapped import bare
 
 STREAMS = 500  # rows read at once
 EVENTS = 1000  # events read at once
@@ -66,6 +68,7 @@ class Audit:
         self.notes: list[Fault] = []
         self._leads: dict[tuple[str, str], str] = {}  # keys of a batch that were looked up
         self._log, self._plan_of, self._deep = log, plan_of, deep
+        self._kept = bare(log)  # the chain is over what is stored, coded or not
         self._on_progress = on_progress
 
     def faults(self, stream: str | None = None) -> Iterator[Fault]:
@@ -117,7 +120,7 @@ class Audit:
     def _read(self, streams: list[str]) -> dict[str, list[Event]] | None:
         """Read streams at once; None where one cannot be read: then each by itself tells which."""
         try:
-            return self._log.read_streams(streams)
+            return self._kept.read_streams(streams)
         except StorageCorrupt:
             return None
 
@@ -194,7 +197,7 @@ class Audit:
         """Let the audit see each event before it is handed on."""
         for page in pages:
             for event in page if self._deep else ():
-                audit.see(event)
+                audit.see(opened(self._log, event))
                 if event.version in wanted:
                     self._compare(audit, event)
             yield from page
@@ -208,7 +211,7 @@ class Audit:
         after, reach = 0, EVENTS
         while after < head.tip.version:
             upto = min(after + reach, head.tip.version)
-            page = self._log.read(head.id, after=after, upto=upto)
+            page = self._kept.read(head.id, after=after, upto=upto)
             if page:
                 yield page
             after, reach = upto, EVENTS if page else reach * 2

@@ -96,6 +96,24 @@ def test_a_life_of_runs_is_encoded_and_read_again(file_url, tmp_path, key, monke
     again.close()
 
 
+def test_the_deep_look_reads_through_the_codec(file_url, key, monkeypatch):
+    """With the codec, fold, rows and copies agree; without, the chain is judged and no more."""
+    monkeypatch.setattr(engine.repository, "SNAPSHOT_EVERY", 1)
+    made = live(file_url, key)
+    made.start(failing, given=WORDS, key="k")
+    made.start(waiting, given=WORDS)
+    made.run_until_idle()
+    deep = made.verify(deep=True)
+    assert (deep.faults, deep.streams) == ([], 2)
+    assert deep.snapshots
+    made.close()
+    for other in (Engine(file_url), live(file_url, Fernet.generate_key())):
+        assert other.verify().ok
+        with pytest.raises(StorageError, match="is stored encoded"):
+            other.verify(deep=True)
+        other.close()
+
+
 def test_a_codec_is_switched_on_in_the_middle_of_a_run(url, file_url, key):
     """A run begun in clear goes on encoded; both halves are read, and it ends as it would have."""
     before = Engine(file_url, workflows=FLOWS)
