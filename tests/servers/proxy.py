@@ -129,7 +129,9 @@ class Proxy:
             server = socket.socket(socket.AF_UNIX)
             server.connect(self._target)
             return server
-        return socket.create_connection(self._target)
+        server = socket.create_connection(self._target)
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return server
 
     def forget(self, pair: "Pair") -> None:
         """Leave a connection that has ended out of the count."""
@@ -145,6 +147,7 @@ class Proxy:
             if self.refusing or not self._open:
                 client.close()
                 continue
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             pair = Pair(self, client)
             with self._lock:
                 self._pairs.add(pair)

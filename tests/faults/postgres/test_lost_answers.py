@@ -51,7 +51,7 @@ def test_runs_end_although_answers_get_lost(postgres_proxy, postgres_url):
     url = postgres_proxy.url(postgres_url)
     desk = Engine(postgres_url, workflows=[workflow])
     with Engine(url, workflows=[workflow], lease=3.0):
-        for number in range(6):
+        for number in range(8):
             word, tag = [(APPENDING, "INSERT"), ("COMMIT", "COMMIT")][number % 2]
             lost = postgres_proxy.lose_answer(word, tag=tag)
             run = desk.start(workflow, x=number)  # the other one claims it: that is a COMMIT
@@ -61,7 +61,7 @@ def test_runs_end_although_answers_get_lost(postgres_proxy, postgres_url):
             assert kinds.count("step.succeeded") == kinds.count("run.succeeded") == 1
     assert list(desk.log.verify()) == []
     desk.close()
-    assert calls == list(range(6))
+    assert calls == list(range(8))
 
 
 def step_of(calls):
