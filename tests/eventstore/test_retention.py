@@ -67,6 +67,7 @@ def test_readers_and_writers_go_on_beside_a_purge(file_log, path):
 
 DYING = """
 import json, os, signal, sys
+import eventstore.sqlite.joining  # once, not in each child
 from eventstore import open_log
 
 left, last = 0, None
