@@ -82,7 +82,7 @@ class Listener:
     def say_over(self, text: str) -> None:
         """Print a line that the next one overwrites; on a terminal only."""
         if not self._silent:
-            self._voice.say(f"\r\x1b[K{out.plain(text)}")
+            self._voice.say(f"\r\x1b[K{out.plain(text)}", is_passing=True)
             self._half = True
 
     def _finish_line(self) -> None:

@@ -36,10 +36,15 @@ class Voice:
         self._is_speaking = False
         self._is_over = False  # closed, or the reader has gone
 
-    def say(self, text: str) -> None:
-        """Have text said; returns at once. The text brings its line ends."""
+    def say(self, text: str, *, is_passing: bool = False) -> None:
+        """Have text said; returns at once.
+
+        Args:
+            text: brings its line ends.
+            is_passing: the next text overwrites it; while others wait it is not worth a word.
+        """
         with self._change:
-            if self._is_over:
+            if self._is_over or (is_passing and self._texts):
                 return
             if len(self._texts) >= MOST:
                 self._missed += 1

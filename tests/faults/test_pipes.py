@@ -1,9 +1,6 @@
 """Row 54: nobody reads stdout or stderr, or the reader is slow or gone; whoever works, works on."""
 
-import contextlib
 import fcntl
-import io
-import logging
 import os
 import signal
 import subprocess
@@ -13,8 +10,6 @@ import threading
 import pytest
 
 from playhead import Engine, Workflow, step
-from playhead.cli import voice as voices
-from playhead.cli.voice import Voice, log_lines
 from tests.journeys.conftest import wait_until
 
 LOUD = """
@@ -197,82 +192,26 @@ def test_a_run_whose_progress_nobody_reads(unread, loud, app, desk, until):
     assert "say: succeeded" in said
 
 
-# --- the voice itself ------------------------------------------------------------------------
+TORN = """
+import signal, sys
+from engine.serving import _Asked
+if len(sys.argv) > 1:
+    sys.stderr.write("x" * int(sys.argv[1]))
+_Asked(None)(signal.SIGALRM, None)
+"""
 
 
-@pytest.fixture
-def pipe():
-    """Give the reading end of a pipe of 4 KiB, and a voice that says into it."""
+@pytest.mark.parametrize(("before", "told"), [(0, True), (4096, False)])
+def test_the_last_word_of_what_hangs_waits_for_nobody(before, told):
+    """A process torn off by its alarm says so if the pipe has room, and ends in any case."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
-    stream = os.fdopen(writing, "w")
-    yield reading, Voice(stream)
-    with contextlib.suppress(OSError):
-        os.close(reading)
-    stream.close()
-
-
-def test_what_is_left_out_is_told(pipe, monkeypatch):
-    """Beyond the lines that may wait some are left out; their number stands in their place."""
-    monkeypatch.setattr(voices, "MOST", 50)
-    reading, voice = pipe
-    for number in range(500):
-        voice.say(f"{number:0>99}\n")
-    said = []
-    reader = threading.Thread(
-        target=lambda: said.extend(iter(lambda: os.read(reading, 999), b""))
-    )
-    reader.start()
-    voice.close()
-    voice._stream.close()
-    reader.join()
-    lines = b"".join(said).decode().splitlines()
-    numbers = [int(line) for line in lines if not line.startswith("(")]
-    assert numbers == list(range(len(numbers)))
-    assert 50 <= len(numbers) < 500
-    assert lines[-1] == f"({500 - len(numbers)} lines are left out: nobody read them)"
-
-
-def test_a_voice_that_nobody_hears_ends(pipe):
-    """Closing waits as long as it was told, and leaves the thread to the end of the process."""
-    reading, voice = pipe
-    for _ in range(500):
-        voice.say("x" * 99 + "\n")
-    voice.close(0.05)
-    assert voice._thread.is_alive()
-    voice.say("too late\n")
-    os.close(reading)
-    voice._thread.join(10)
-    assert not voice._thread.is_alive()
-
-
-def test_a_voice_without_a_descriptor_is_the_stream():
-    """Into a stream of Python's the same is said, in order; nothing said starts no thread."""
-    stream = io.StringIO()
-    voice = Voice(stream)
-    for number in range(300):
-        voice.say(f"{number}\n")
-    voice.close()
-    assert stream.getvalue() == "".join(f"{n}\n" for n in range(300))
-    silent = Voice(stream)
-    silent.close()
-    assert silent._thread is None
-
-
-def test_warnings_are_said_where_nobody_else_hears_them(monkeypatch):
-    """An app without logging of its own has its warnings said, escaped; one with it has not."""
-    stream = io.StringIO()
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [])
-    voice = Voice(stream)
-    with log_lines(voice):
-        logging.getLogger("playhead.engine").warning("a \x1b[31m%s", "warning")
-        logging.getLogger("playhead.engine").info("a remark")
-    assert root.handlers == []
-    theirs = logging.NullHandler()
-    root.addHandler(theirs)
-    with log_lines(voice):
-        assert root.handlers == [theirs]
-        logging.getLogger("playhead.engine").warning("theirs")
-    voice.close()
-    assert stream.getvalue() == "a \\x1b[31mwarning\n"
+    one = subprocess.Popen([sys.executable, "-c", TORN, str(before)], stderr=writing)
+    os.close(writing)
+    try:
+        assert one.wait(20) == 130
+    finally:
+        one.kill()
+        one.wait()
+    with os.fdopen(reading) as pipe:
+        assert ("something hangs" in pipe.read()) is told
