@@ -21,6 +21,7 @@ def worker(id_, name="ann", host="h", pid=1, until=10, **more):
     return WorkerRow(id_, name, host, pid, 0, until, (), **more)
 
 
+@pytest.mark.slow
 def test_two_daemons_of_one_name_share_the_work(app, serve, started, desk, ended, noted):
     """Row 22: the second start warns and names the first's process; each result counts once."""
     one = serve("worker='ann', threads=2")

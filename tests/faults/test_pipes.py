@@ -111,6 +111,7 @@ def spoken(app):
     engine.close()
 
 
+@pytest.mark.slow
 def test_a_daemon_whose_lines_nobody_reads(unread, loud, spoken, desk, ended):
     """A full stderr: 300 runs and their warnings are done; SIGTERM ends it with 0, softly."""
     loud(f"ctx.log.warning({LINE})")
@@ -153,6 +154,7 @@ def test_a_daemon_whose_reader_has_gone(unread, loud, spoken, ended):
     assert daemon.process.wait(20) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "setup", "code"),
     [

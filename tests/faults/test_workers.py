@@ -53,6 +53,7 @@ def test_a_stopped_writer_is_fenced_when_it_wakes(app, program, desk):
     log.close()
 
 
+@pytest.mark.slow
 def test_a_step_of_four_leases_is_left_alone(serve, started, desk, ended, noted):
     """Row 23: a step that sleeps keeps its lease, renewed meanwhile; another daemon looks on."""
     daemons = [serve("lease=0.5"), serve("lease=0.5")]
