@@ -98,9 +98,10 @@ def test_the_test_sees_a_file_that_was_opened(app, talk, file, held):
 
 
 def test_all_that_looks_at_a_log_keeps_its_locks(app, talk):
-    """Reading, verifying, counting, another engine, a second connection: the locks stay."""
+    """Reading, verifying, counting, copying, another engine on the file: the locks stay."""
     code = """
 import app, threading
+from eventstore.backup import back_up
 from playhead import render
 from playhead.cli import upkeep
 engine, other = app.make(), app.make()
@@ -111,6 +112,7 @@ with engine:
     upkeep._stats(engine)
     assert list(engine.log.verify()) == []
     engine.log.database.checkpoint()
+    assert back_up(engine.log.path, "copy.db").faults == ()
     engine.health()
     other.runs()
     other.close()
