@@ -52,7 +52,7 @@ from engine.triggerview import TriggerView
 from engine.turns import Turns
 from engine.veiled import guarded
 from engine.worker import ASYNC_SLOTS, Worker
-from eventstore import Head, NewEvent, clock, open_log
+from eventstore import Head, NewEvent, clock, masked, open_log
 from eventstore.coded import Codec
 from eventstore.errors import LogError
 
@@ -384,6 +384,11 @@ class Engine:
     # Driving.
 
     @property
+    def place(self) -> str:
+        """Give the url for people: without the password."""
+        return masked(self.url)
+
+    @property
     def is_private(self) -> bool:
         """Tell whether no other process can reach the log."""
         return self.url.startswith("memory:") or self.url.endswith((":memory:", "://"))
@@ -545,6 +550,6 @@ class Engine:
             raise StorageError(str(error)) from error
         except (IllegalEvent, msgspec.MsgspecError) as error:
             raise LogDamaged(
-                f"the log is damaged, or of another program ({self.url}): {error};"
+                f"the log is damaged, or of another program ({self.place}): {error};"
                 " `playhead verify` says where"
             ) from error

@@ -28,6 +28,10 @@ class Host(Protocol):
     listening: Listening
 
     @property
+    def place(self) -> str:
+        """Give the url for people: without the password."""
+
+    @property
     def is_open(self) -> bool:
         """Tell whether workers run in the background."""
 

@@ -192,7 +192,7 @@ def failure_of(engine: Host, hold: Hold) -> RunFailed:
     """Give the error that an ended run failed of."""
     run = hold.run
     step, attempts, doc = _recorded(engine, hold)
-    url = None if engine.is_private else engine.url
+    url = None if engine.is_private else engine.place
     return RunFailed(run.id, step, attempts, doc.type, doc.message, doc.traceback, url=url)
 
 

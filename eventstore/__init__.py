@@ -8,6 +8,7 @@ import os
 from eventstore.chains import Fault
 from eventstore.errors import StorageUnsuitable
 from eventstore.event import NEW, Event, NewEvent, Tip
+from eventstore.masking import masked
 from eventstore.memory import MemoryLog
 from eventstore.store import (
     Append,
@@ -25,7 +26,7 @@ from eventstore.store import (
 
 __all__ = [
     "NEW", "Append", "Claim", "Counters", "Event", "Fault", "Head", "Headline", "InboxKey",
-    "Listener", "Log", "NewEvent", "Row", "Tip", "WorkerRow", "Write", "open_log",
+    "Listener", "Log", "NewEvent", "Row", "Tip", "WorkerRow", "Write", "masked", "open_log",
 ]  # fmt: skip
 
 _KNOWN = "sqlite:///file.db, sqlite:///:memory:, postgresql://… and memory:// are known"
@@ -53,7 +54,7 @@ def open_log(url: str) -> Log:
         return _open_postgres(url.replace(scheme, "postgresql", 1))
     if colon and scheme.startswith("postgres"):
         raise StorageUnsuitable(f"{scheme}:// names another driver; write postgresql://")
-    raise StorageUnsuitable(f"{url!r} is not the url of a log; {_KNOWN}")
+    raise StorageUnsuitable(f"{masked(url)!r} is not the url of a log; {_KNOWN}")
 
 
 def _open_sqlite(url: str, rest: str) -> Log:

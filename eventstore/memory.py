@@ -13,12 +13,14 @@ from eventstore import clock
 from eventstore.chains import Fault, faults_of
 from eventstore.errors import LogError
 from eventstore.event import Tip
+from eventstore.memory_census import MemoryCensus
 from eventstore.memory_keeping import MemoryKeeping
 from eventstore.store import Claim, Head, Listener, WorkerRow
+from eventstore.tally import Lease
 from eventstore.wakeups import Hall
 
 
-class MemoryLog(MemoryKeeping):
+class MemoryLog(MemoryKeeping, MemoryCensus):
     """A log that lives and dies with its object; see `store.Log`."""
 
     def __init__(self, url: str = "memory://") -> None:
@@ -167,10 +169,11 @@ class MemoryLog(MemoryKeeping):
         with self._lock:
             return sorted(self._workers.values(), key=lambda row: row.id)
 
-    def leases(self) -> dict[str, int]:
-        """Give until when the lease of each living worker lasts."""
+    def leases(self) -> dict[str, Lease]:
+        """Give the lease of each living worker by its id."""
         with self._lock:
-            return {row.id: row.until for row in self._workers.values() if not row.dead}
+            living = [row for row in self._workers.values() if not row.dead]
+            return {row.id: Lease(row.until, row.skew) for row in living}
 
     def any_death(self) -> bool:
         """Tell whether a worker's process is known to be gone: never, it is this one."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import msgspec
 
 from eventstore.blobs import Blobs
+from eventstore.census import Census
 from eventstore.chains import Fault
 from eventstore.claims import Claims
 from eventstore.database import Database
@@ -16,6 +17,7 @@ from eventstore.reading import Reading
 from eventstore.retention import Retention, Room
 from eventstore.snapshots import Snapshots
 from eventstore.store import Append, Claim, Head, InboxKey, Listener, WorkerRow
+from eventstore.tally import Count, Holding, Lease, Overdue
 from eventstore.wakeups import Hall
 from eventstore.workers import Desk, Leases, Locks
 from eventstore.writer import Writer
@@ -54,6 +56,7 @@ class SqlLog:
         self._reading = Reading(database, parts.horizon)
         self._claims = Claims(database, writer)
         self._leases = Leases(database, parts.desk, parts.locks)
+        self._census = Census(database)
         self._snapshots = Snapshots(database, writer)
         self._blobs = Blobs(database, writer)
         self._retention = Retention(database, writer, parts.room)
@@ -135,6 +138,22 @@ class SqlLog:
             kind=kind, name=name, status=status, key=key, tags=tags, since=since, limit=limit
         )
 
+    def counts(self, kind: str) -> list[Count]:
+        """Give how many streams of a kind there are, by name, status and need."""
+        return self._census.counts(kind)
+
+    def holdings(self) -> list[Holding]:
+        """Give how many streams each worker owns, by kind and name."""
+        return self._census.holdings()
+
+    def overdue(self, kind: str, *, now: int) -> list[Overdue]:
+        """Give how many streams of a kind are due at `now` and unowned, the latest first."""
+        return self._census.overdue(kind, now)
+
+    def matching(self, kind: str, text: str, *, limit: int) -> list[str]:
+        """Give ids of a kind that begin with a text; if none does, those that end with it."""
+        return self._census.matching(kind, text, limit)
+
     def claim(
         self, worker: str, *, kind: str, now: int, limit: int,
         offers: Collection[str] = (), names: Collection[str] = (), skip: Collection[str] = (),
@@ -180,8 +199,8 @@ class SqlLog:
         """Give all leases."""
         return self._leases.all()
 
-    def leases(self) -> dict[str, int]:
-        """Give until when the lease of each living worker lasts, as it was seen moments ago."""
+    def leases(self) -> dict[str, Lease]:
+        """Give the lease of each living worker by its id, as it was seen moments ago."""
         return self._leases.living()
 
     def any_death(self) -> bool:

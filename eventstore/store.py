@@ -14,6 +14,7 @@ import msgspec
 
 from eventstore.chains import Fault
 from eventstore.event import Event, NewEvent, Tip
+from eventstore.tally import Count, Holding, Lease, Overdue
 
 
 class Headline(msgspec.Struct, frozen=True):
@@ -231,6 +232,18 @@ class Log(Protocol):
     ) -> list[Head]:
         """Give rows, last created first; filters are all to hold; `status`: any of them."""
 
+    def counts(self, kind: str) -> list[Count]:
+        """Give how many streams of a kind there are, by name, status and need."""
+
+    def holdings(self) -> list[Holding]:
+        """Give how many streams each worker owns, by kind and name."""
+
+    def overdue(self, kind: str, *, now: int) -> list[Overdue]:
+        """Give how many streams of a kind are due at `now` and unowned, the latest first."""
+
+    def matching(self, kind: str, text: str, *, limit: int) -> list[str]:
+        """Give ids of a kind that begin with a text; if none does, those that end with it."""
+
     def claim(
         self,
         worker: str,
@@ -281,8 +294,8 @@ class Log(Protocol):
     def workers(self) -> list[WorkerRow]:
         """Give all leases, those that ran out and the dead with streams still to be claimed too."""
 
-    def leases(self) -> dict[str, int]:
-        """Give until when the lease of each living worker lasts; seen moments ago will do."""
+    def leases(self) -> dict[str, Lease]:
+        """Give the lease of each living worker by its id; what was seen moments ago will do."""
 
     def any_death(self) -> bool:
         """Tell, without asking the database, whether `bury` may find a dead worker."""

@@ -10,6 +10,7 @@ from eventstore.database import Cursor, Database
 from eventstore.errors import LogError
 from eventstore.reading import array
 from eventstore.store import WorkerRow
+from eventstore.tally import Lease
 
 R = TypeVar("R")
 _offers = msgspec.json.Decoder(tuple[str, ...])
@@ -54,8 +55,8 @@ class Locks(Protocol):
     def any_free(self) -> bool:
         """Say whether some worker may be gone; asks no database."""
 
-    def leases(self) -> dict[str, int] | None:
-        """Give until when living workers hold leases, if it was seen by the way; else None."""
+    def leases(self) -> dict[str, Lease] | None:
+        """Give the leases of living workers, if they were seen by the way; else None."""
 
     def clear(self, worker: str) -> None:
         """Clear away what a worker that is gone has left."""
@@ -138,10 +139,12 @@ class Leases:
         """Give all leases."""
         return [worker_of(row) for row in self._database.query(self._sql.WORKERS)]
 
-    def living(self) -> dict[str, int]:
-        """Give until when the lease of each living worker lasts."""
+    def living(self) -> dict[str, Lease]:
+        """Give the lease of each living worker by its id."""
         seen = self.locks.leases()
-        return {w.id: w.until for w in self.all() if not w.dead} if seen is None else seen
+        if seen is not None:
+            return seen
+        return {row.id: Lease(row.until, row.skew) for row in self.all() if not row.dead}
 
     def any_death(self) -> bool:
         """Say whether a lock says that a worker died; costs no query."""

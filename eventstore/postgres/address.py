@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from eventstore.errors import StorageUnsuitable
+from eventstore.masking import masked
 
 SCHEMA = "playhead"  # of the log's tables, unless the url says `?schema=`
 # What notices a server that is gone without a word: within about ten seconds.
@@ -39,10 +40,11 @@ def address_of(url: str) -> Address:
     """
     try:
         parsed = sa.make_url(url)
-    except (ArgumentError, ValueError) as error:
+    except (ArgumentError, ValueError):
         raise StorageUnsuitable(
-            "this is not a url of PostgreSQL; write postgresql://user:password@host:5432/database"
-            f" ({error.args[0] if 'password' not in str(error) else 'it cannot be read'})"
+            f"{masked(url)} cannot be read as a url of PostgreSQL; write"
+            " postgresql://user:password@host:5432/database, with %-escapes for what is not a"
+            " letter or a digit in the password"
         ) from None
     query: dict[str, Any] = dict(parsed.query)
     schema = query.pop("schema", SCHEMA)
@@ -53,7 +55,6 @@ def address_of(url: str) -> Address:
     port = query.get("port", parsed.port) or 5432
     name = hosts if isinstance(hosts, str) else ", ".join(hosts)
     server = name if "/" in name or "," in name or name.startswith("the") else f"{name}:{port}"
-    told = {key: "***" if "password" in key else value for key, value in query.items()}
-    shown = parsed.set(drivername="postgresql", query=told).render_as_string()
+    shown = masked(parsed.set(drivername="postgresql", query=query).render_as_string())
     options = {key: value for key, value in _DEFAULTS.items() if key not in query}
     return Address(plain, schema, server, shown, options)

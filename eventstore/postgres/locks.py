@@ -15,6 +15,7 @@ from eventstore.postgres.database import Postgres
 from eventstore.postgres.keeper import Keeper
 from eventstore.postgres.lookout import Lookout
 from eventstore.store import WorkerRow
+from eventstore.tally import Lease
 
 DEAD_AFTER = 0.9  # seconds of a free lock: seen in one round, and in the next
 # Seconds after the server was away for all of us: others may be slower to come back.
@@ -108,8 +109,8 @@ class SessionLocks:
             if worker not in self._held
         )
 
-    def leases(self) -> dict[str, int] | None:
-        """Give until when living workers hold leases, by the last look of the lookout."""
+    def leases(self) -> dict[str, Lease] | None:
+        """Give the leases of living workers, by the last look of the lookout."""
         self._lookout.changed()
         return dict(self._lookout.leases)
 

@@ -8,6 +8,7 @@ import threading
 
 from eventstore import clock
 from eventstore.postgres.database import Postgres
+from eventstore.tally import Lease
 
 KEPT = 1.5  # seconds for which an answer is good; hints make up for it
 FRESH = 0.2  # seconds for which it is good to who looks twice at one matter
@@ -24,7 +25,7 @@ class Lookout:
         self._number = 0
         self._is_stale = False
         self.asked = float("-inf")  # when the last answer was asked for, real seconds
-        self.leases: dict[str, int] = {}  # living workers, until when
+        self.leases: dict[str, Lease] = {}  # of living workers
         self.locked: frozenset[str] = frozenset()  # those of them that hold a lock
         self.locks: frozenset[int] = frozenset()
 
@@ -48,11 +49,13 @@ class Lookout:
         if now - self.asked < kept and not self._is_stale:
             return
         self._is_stale = False
-        drawn, workers, untils, locked, locks = self._database.query(self._database.sql.LOOK)[0]
+        drawn, ids, untils, skews, locked, locks = self._database.query(
+            self._database.sql.LOOK
+        )[0]
         self.asked = now
-        self.leases = dict(zip(workers, untils, strict=True))
+        self.leases = dict(zip(ids, map(Lease, untils, skews), strict=True))
         self.locked = frozenset(
-            w for w, is_locked in zip(workers, locked, strict=True) if is_locked
+            one for one, is_held in zip(ids, locked, strict=True) if is_held
         )
         self.locks = frozenset(locks)
         if drawn != self._drawn or self._echo:

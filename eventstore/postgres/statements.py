@@ -151,6 +151,24 @@ _TEXTS_OF: dict[str, str] = {
         " AND line.priority = queue.priority AND due > %s ORDER BY due LIMIT 1))"
         " FROM queue WHERE priority IS NOT NULL"
     ),
+    "COUNTS": (
+        "SELECT name, status, needs, count(*),"
+        " sum(CASE WHEN purged IS NULL THEN version ELSE 0 END)::bigint, count(purged)"
+        " FROM @stream WHERE kind = %s GROUP BY name, status, needs ORDER BY name, status, needs"
+    ),
+    "HOLDINGS": (
+        "SELECT owner, kind, name, count(*) FROM @stream WHERE owner IS NOT NULL"
+        " GROUP BY owner, kind, name ORDER BY owner, kind, name"
+    ),
+    "OVERDUE": (
+        "SELECT name, needs, count(*), min(due) FROM @stream"
+        " WHERE kind = %s AND owner IS NULL AND due IS NOT NULL AND due <= %s"
+        " GROUP BY name, needs ORDER BY min(due), name"
+    ),
+    "BEGINNING": (
+        "SELECT id FROM @stream WHERE kind = %s AND id >= %s AND id < %s ORDER BY id LIMIT %s"
+    ),
+    "ENDING": "SELECT id FROM @stream WHERE kind = %s AND right(id, %s) = %s ORDER BY id LIMIT %s",
     "OWNED": "SELECT id, version, due FROM @stream WHERE owner = %s",
     # Workers.
     "WORKERS": (
@@ -191,9 +209,10 @@ _TEXTS_OF: dict[str, str] = {
     ),
     # One question for all that a worker at rest wants to know.
     "LOOK": (
-        "WITH living AS (SELECT id, until, locked FROM @worker WHERE dead = 0)"
+        "WITH living AS (SELECT id, until, skew, locked FROM @worker WHERE dead = 0)"
         " SELECT (SELECT last_value FROM @change), ARRAY(SELECT id FROM living ORDER BY id),"
         " ARRAY(SELECT until FROM living ORDER BY id),"
+        " ARRAY(SELECT skew FROM living ORDER BY id),"
         " ARRAY(SELECT locked FROM living ORDER BY id),"
         " ARRAY(SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks"
         " WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND database ="

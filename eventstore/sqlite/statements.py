@@ -147,6 +147,23 @@ NEXT_DUE = (
     " AND line.priority = queue.priority AND due > ?))"
     " FROM queue WHERE priority IS NOT NULL"
 )
+COUNTS = (
+    "SELECT name, status, needs, count(*),"
+    " sum(CASE WHEN purged IS NULL THEN version ELSE 0 END), count(purged)"
+    " FROM stream WHERE kind = ? GROUP BY name, status, needs ORDER BY name, status, needs"
+)
+HOLDINGS = (
+    "SELECT owner, kind, name, count(*) FROM stream WHERE owner IS NOT NULL"
+    " GROUP BY owner, kind, name ORDER BY owner, kind, name"
+)
+OVERDUE = (
+    "SELECT name, needs, count(*), min(due) FROM stream INDEXED BY stream_ready"
+    " WHERE kind = ? AND owner IS NULL AND due IS NOT NULL AND due <= ?"
+    " GROUP BY name, needs ORDER BY min(due), name"
+)
+# `+`: by the index of ids, of which few begin so.
+BEGINNING = "SELECT id FROM stream WHERE +kind = ? AND id >= ? AND id < ? ORDER BY id LIMIT ?"
+ENDING = "SELECT id FROM stream WHERE kind = ? AND substr(id, -?) = ? ORDER BY id LIMIT ?"
 OWNED = "SELECT id, version, due FROM stream WHERE owner = ?"
 
 # -- workers

@@ -6,6 +6,7 @@
 
 from eventstore.testing.appending import AppendContract
 from eventstore.testing.claiming import ClaimContract
+from eventstore.testing.counting import CountContract
 from eventstore.testing.facts import birth, fact, row, step
 from eventstore.testing.keeping import KeepContract
 from eventstore.testing.reading import ReadContract
@@ -16,6 +17,12 @@ __all__ = ["LogContract", "birth", "fact", "row", "step"]
 
 
 class LogContract(
-    AppendContract, ReadContract, ClaimContract, WorkContract, KeepContract, RetainContract
+    AppendContract,
+    ReadContract,
+    ClaimContract,
+    WorkContract,
+    CountContract,
+    KeepContract,
+    RetainContract,
 ):
     """The whole promise of `eventstore.store`."""

@@ -41,7 +41,7 @@ def breakers(
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {_listed(known)}"
-                raise Wrong(f"there is no breaker {name!r} in {engine.url}; {hint}")
+                raise Wrong(f"there is no breaker {name!r} in {engine.place}; {hint}")
             getattr(engine.breaker(name), action.value)()
             known = [name]
         docs = [_breaker(engine, one) for one in known]
@@ -65,7 +65,7 @@ def _known(engine: "Engine") -> list[str]:
     names = {head.id.removeprefix(BREAKER) for head in log.heads(kind="breaker")}
     for workflow in engine.workflows.values():
         names |= set(workflow.breakers)
-    for definition in {head.needs for head in log.heads(kind="run") if head.needs}:
+    for definition in {count.needs for count in log.counts("run") if count.needs}:
         names |= {b.name for b in engine.repository.plan(definition).definition.breakers}
     return sorted(names)
 

@@ -15,6 +15,7 @@ from playhead.cli import (
     replaying,
     running,
     serving,
+    staffing,
     steering,
     triggering,
     upkeep,
@@ -56,6 +57,7 @@ for command in (
     reading.runs, reading.show, replaying.replay, reading.graph,
     steering.signal, steering.cancel, steering.pause, steering.resume, steering.retry,
     breaking.breakers, triggering.triggers,
-    upkeep.verify, upkeep.stats, pruning.prune, keeping.backup, migrating.migrate, making.init,
+    upkeep.verify, upkeep.stats, staffing.workers,
+    pruning.prune, keeping.backup, migrating.migrate, making.init,
 ):  # fmt: skip
     app.command(command.__name__)(guarded(command))

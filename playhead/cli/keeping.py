@@ -32,7 +32,7 @@ def backup(
         source = engine.log.path
         if source is None:
             raise Wrong(
-                f"{engine.url} lies in no file; copy a PostgreSQL database with pg_dump or"
+                f"{engine.place} lies in no file; copy a PostgreSQL database with pg_dump or"
                 " pg_basebackup, or write its events to a file with `playhead export`"
             )
         from eventstore.backup import back_up  # noqa: PLC0415 - brings SQLAlchemy

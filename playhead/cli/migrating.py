@@ -28,10 +28,10 @@ def migrate(
     with target.located(app, url) as engine:
         path = engine.log.path
         bring, log = (migrate_server, engine.url) if path is None else (migrate_file, path)
-        place: str = getattr(getattr(engine.log, "database", None), "place", engine.url)
+        place: str = getattr(getattr(engine.log, "database", None), "place", engine.place)
         shown = place if path is None else importing.shown(path)
         if not check and not json and bring(log, is_check=True).steps:
-            copy = "pg_dump" if path is None else f"playhead backup --url {engine.url} COPY"
+            copy = "pg_dump" if path is None else f"playhead backup --url {engine.place} COPY"
             out.note(f"backup first: {copy}")
         done = bring(log, is_check=check, anyway=anyway)
     if json:

@@ -34,7 +34,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunId = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="A run's id, a part that begins or ends only that id, or `last`."
+        metavar="RUN",
+        help="A run's id, a part that begins only that id or else ends it, or `last`.",
     ),
 ]
 At = Annotated[

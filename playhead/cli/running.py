@@ -90,7 +90,7 @@ def _plain(value: Any) -> Any:
 def _say_failed(
     failed: "playhead.RunFailed", engine: "Engine", named: str, *, as_json: bool
 ) -> None:
-    replay = f"playhead replay {failed.run_id} --url {engine.url}"
+    replay = f"playhead replay {failed.run_id} --url {engine.place}"
     if as_json:
         doc = {
             "id": failed.run_id,

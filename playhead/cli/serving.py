@@ -76,7 +76,7 @@ def _serve(engine: "Engine", http: str | None, voice: Voice, *, silent: bool) ->
 def _ready(engine: "Engine", daemon: "Daemon") -> Iterator[str]:
     """Give what is said when everything works, line by line."""
     where = target.path_of(engine)
-    shown = engine.url if where is None else importing.shown(where)
+    shown = engine.place if where is None else importing.shown(where)
     yield f"playhead {playhead.__version__} is ready on {shown}"
     yield f"  workflows: {', '.join(engine.workflows) or 'none'}"
     for trigger in engine.triggers.values():

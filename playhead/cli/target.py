@@ -129,7 +129,7 @@ def closed(engine: "Engine", *, verifies: bool = False) -> Iterator[None]:
         fault = next(iter(engine.log.verify()), None) if path_of(engine) else None
         if fault is None:
             raise
-        rest = "" if verifies else f" All faults: playhead verify --url {engine.url}"
+        rest = "" if verifies else f" All faults: playhead verify --url {engine.place}"
         raise Wrong(
             f"the log is damaged: {fault}. What stumbled over it: {error}.{rest}"
         ) from error
@@ -168,7 +168,7 @@ def must_exist(engine: "Engine") -> None:
     """
     if engine.is_private:
         raise Wrong(
-            f"{engine.url} is private to the process that made it: nothing in it can be read"
+            f"{engine.place} is private to the process that made it: nothing in it can be read"
             " from here; use a file: sqlite:///playhead.db"
         )
     path = path_of(engine)
@@ -179,21 +179,21 @@ def must_exist(engine: "Engine") -> None:
             raise playhead.StorageError(str(error)) from error
         if not is_there:
             raise Wrong(
-                f"there is no log in {engine.url} yet; the first run makes it:"
+                f"there is no log in {engine.place} yet; the first run makes it:"
                 " playhead run APP:WORKFLOW"
             )
         return
     if not os.path.exists(path):  # noqa: PTH110
         raise Wrong(
-            f"there is no database {importing.shown(path)} ({engine.url}); the first run makes"
+            f"there is no database {importing.shown(path)} ({engine.place}); the first run makes"
             " it: playhead run APP:WORKFLOW"
         )
     if os.path.isfile(path) and not os.path.getsize(path):  # noqa: PTH113, PTH202
-        raise Wrong(f"{importing.shown(path)} ({engine.url}) is empty: it is no database")
+        raise Wrong(f"{importing.shown(path)} ({engine.place}) is empty: it is no database")
 
 
 def run_id(engine: "Engine", text: str) -> str:
-    """Give the id of the run that is meant: an id, the begin or end of just one, or `last`.
+    """Give the id of the run that is meant: an id, the begin or else the end of one, or `last`.
 
     Raises:
         Wrong: none is meant, or several are.
@@ -208,13 +208,12 @@ def run_id(engine: "Engine", text: str) -> str:
     if head is not None and head.kind == "run":
         return text
     asked = text.lower()
-    ids = [h.id for h in log.heads(kind="run")] if asked else []
-    fits: list[str] = [i for i in ids if i.startswith(asked) or i.endswith(asked)]
+    fits: list[str] = log.matching("run", asked, limit=MATCHES + 1) if asked else []
     if len(fits) == 1:
         return fits[0]
     if not fits:
-        raise Wrong(f"no run {text!r} in {engine.url}; `playhead runs` lists them")
-    more = f" and {len(fits) - MATCHES} more" if len(fits) > MATCHES else ""
+        raise Wrong(f"no run {text!r} in {engine.place}; `playhead runs` lists them")
+    more = " and more" if len(fits) > MATCHES else ""
     raise Wrong(f"{text!r} may be any of {', '.join(fits[:MATCHES])}{more}; write more of it")
 
 

@@ -85,7 +85,7 @@ def _named(engine: "Engine", wanted: str) -> str:
     if fitting:
         raise Wrong(f"{wanted!r} is part of several triggers: {', '.join(fitting)}")
     listed = ", ".join(known) or "none"
-    raise Wrong(f"there is no trigger {wanted!r} in {engine.url}; known: {listed}")
+    raise Wrong(f"there is no trigger {wanted!r} in {engine.place}; known: {listed}")
 
 
 def _list(engine: "Engine", *, json: bool) -> None:

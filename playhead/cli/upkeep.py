@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.audit.walk import Audit
-from engine.namesakes import namesakes
 from eventstore import clock
 from eventstore.errors import StorageCorrupt
 from playhead import render
@@ -16,6 +15,7 @@ from playhead.cli import out, target
 from playhead.cli.keeping import size_words
 from playhead.cli.options import FAILED, App, Ends, Json, Url
 from playhead.cli.progress import Checking
+from playhead.cli.staffing import lag_doc, say_lag, worker_docs
 
 if TYPE_CHECKING:
     from engine.app import Engine
@@ -118,51 +118,42 @@ def stats(*, app: App = None, url: Url = None, json: Json = False) -> None:
     out.say(f"next due  {doc['next_due'] or 'nothing'}{late}")
     out.say(f"workers   {len(doc['workers'])}")
     for worker in doc["workers"]:
-        lease = f"lease until {worker['until']}"
-        state = "dead" if worker["dead"] else lease + (" (ran out)" * worker["expired"])
+        lease = f"lease until {worker['until']}" + " (ran out)" * worker["expired"]
+        state = {"dead": "dead", "unknown": "no lease"}.get(worker["state"], lease)
         who = worker["name"] or worker["id"]
-        out.say(f"  {who} on {worker['host']}, process {worker['pid']}: {state}")
+        holds = sum(worker["runs"].values())
+        out.say(
+            f"  {who} on {worker['host']}, process {worker['pid']}: {state},"
+            f" holds {holds} run{'s' * (holds != 1)}"
+        )
         for other in worker["namesakes"]:
             out.say(
                 f"    the same name: process {other['pid']} on {other['host']}; give one of them"
                 " another worker="
             )
+    say_lag(doc["lag"])
 
 
 def _stats(engine: "Engine") -> render.Doc:
     log: Any = engine.log
-    heads = {kind: log.heads(kind=kind) for kind in KINDS}
     now = clock.now_us()
-    counts = Counter(head.status for head in heads["run"])
-    workflows = Counter(head.name for head in heads["run"])
+    counts = {kind: log.counts(kind) for kind in KINDS}
+    statuses, workflows = Counter[str](), Counter[str]()
+    for count in counts["run"]:
+        statuses[count.status] += count.streams
+        workflows[count.name] += count.streams
     due = log.next_due(kinds=KINDS)
-    workers = log.workers()
     return {
-        "url": engine.url,
+        "url": engine.place,
         "bytes": _size(target.path_of(engine)),
-        "runs": dict(sorted(counts.items())),
+        "runs": dict(sorted(statuses.items())),
         "workflows": dict(sorted(workflows.items())),
-        "events": sum(h.tip.version for kind in KINDS for h in heads[kind] if h.purged is None),
-        "pruned": sum(head.purged is not None for head in heads["run"]),
+        "events": sum(count.events for kind in KINDS for count in counts[kind]),
+        "pruned": sum(count.pruned for count in counts["run"]),
         "next_due": None if due is None else render.iso(clock.from_us(due)),
         "overdue": due is not None and due < now,
-        "workers": [
-            {
-                "id": worker.id,
-                "name": worker.name,
-                "host": worker.host,
-                "pid": worker.pid,
-                "since": render.iso(clock.from_us(worker.since)),
-                "until": render.iso(clock.from_us(worker.until)),
-                "expired": worker.until < now,
-                "dead": worker.dead,
-                "namesakes": [
-                    {"id": other.id, "host": other.host, "pid": other.pid}
-                    for other in namesakes(worker, workers, now)
-                ],
-            }
-            for worker in workers
-        ],
+        "lag": lag_doc(engine, now),
+        "workers": worker_docs(engine, now),
     }
 
 
