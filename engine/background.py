@@ -165,7 +165,8 @@ class Background:
                 self._more |= self.worker.sweep(driver)
             if is_round or is_due:
                 self._refresh_owned()
-            self._set_alarm(trigger_due)
+            if not self._more:
+                self._set_alarm(trigger_due)
             if self._more or self._is_due():
                 self._claim()
                 self._set_alarm(trigger_due)

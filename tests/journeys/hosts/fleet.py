@@ -18,8 +18,8 @@ import json, os, sys, threading, time
 from datetime import timedelta
 from pathlib import Path
 from playhead import (
-    CircuitBreaker, Context, CronTrigger, Engine, FileTrigger, IntervalTrigger, Signal, Timer,
-    Workflow, step,
+    CircuitBreaker, Context, CronTrigger, Engine, FileTrigger, IntervalTrigger, RunTrigger,
+    Signal, Timer, Workflow, step,
 )
 
 HERE = Path(__file__).parent
@@ -109,7 +109,8 @@ asleep = Workflow("asleep", steps=[Timer("hold", timedelta(seconds=2.5)), late])
 guarded = Workflow("guarded", steps=[ask])
 beats, ticks = Workflow("beats", steps=[beat]), Workflow("ticks", steps=[beat])
 files = Workflow("files", steps=[read])
-WORKFLOWS = [story, light, naps, patient, asleep, guarded, beats, ticks, files]
+ended = Workflow("ended", steps=[step(lambda run: run, name="tell")])
+WORKFLOWS = [story, light, naps, patient, asleep, guarded, beats, ticks, files, ended]
 
 
 @step
@@ -146,6 +147,14 @@ def triggers():
         CronTrigger("* * * * * *", ticks, name="cron", catchup="all"),
         IntervalTrigger(0.25, beats, name="clock", catchup="all"),
         FileTrigger(str(HERE / "inbox" / "*.txt"), files, name="drops", settle=0.1),
+    ]
+
+
+def quiet():
+    """Triggers that have nothing to do for a long time."""
+    return [
+        CronTrigger("0 0 29 2 *", ticks, name="leap"),
+        RunTrigger(story, ended, name="follows"),
     ]
 
 
