@@ -14,6 +14,7 @@ from eventstore.store import (
     Log,
     WorkerRow,
 )
+from eventstore.tally import Count, Holding, Lease, Overdue
 
 
 class WrappedLog:
@@ -90,6 +91,22 @@ class WrappedLog:
             kind=kind, name=name, status=status, key=key, tags=tags, since=since, limit=limit
         )
 
+    def counts(self, kind: str) -> list[Count]:
+        """Give how many streams of a kind there are, by name, status and need."""
+        return self.inner.counts(kind)
+
+    def holdings(self) -> list[Holding]:
+        """Give how many streams each worker owns, by kind and name."""
+        return self.inner.holdings()
+
+    def overdue(self, kind: str, *, now: int) -> list[Overdue]:
+        """Give how many streams of a kind are due at `now` and unowned, the latest first."""
+        return self.inner.overdue(kind, now=now)
+
+    def matching(self, kind: str, text: str, *, limit: int) -> list[str]:
+        """Give ids of a kind that begin with a text; if none does, those that end with it."""
+        return self.inner.matching(kind, text, limit=limit)
+
     def claim(
         self, worker: str, *, kind: str, now: int, limit: int,
         offers: Collection[str] = (), names: Collection[str] = (), skip: Collection[str] = (),
@@ -134,6 +151,10 @@ class WrappedLog:
     def workers(self) -> list[WorkerRow]:
         """Give all leases."""
         return self.inner.workers()
+
+    def leases(self) -> dict[str, Lease]:
+        """Give the lease of each living worker by its id, as it was seen moments ago."""
+        return self.inner.leases()
 
     def any_death(self) -> bool:
         """Tell whether `bury` may find a dead worker."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from engine.audit.walk import Audit
 from eventstore import clock
 from tests.servers.waiting import wait_for
 
@@ -177,14 +178,19 @@ class Fleet:
 
     def serve(self, *options: str, url: str | None = None) -> list[Any]:
         """Start processes that serve, one for each text; give them when their workers entered."""
-        os.environ["LOG"] = url or self.url
-        try:
-            made = [self._program(SERVE.format(options=one)) for one in options or ("",)]
-        finally:
-            del os.environ["LOG"]
+        codes = [SERVE.format(options=one) for one in options or ("",)]
+        made = [self.run(code, url=url) for code in codes]
         for one in made:
             self._has_entered(one)
         return made
+
+    def run(self, code: str, *words: str, url: str | None = None) -> Any:
+        """Start a program beside the application."""
+        os.environ["LOG"] = url or self.url
+        try:
+            return self._program(code, *words)
+        finally:
+            del os.environ["LOG"]
 
     def _has_entered(self, made: Any) -> None:
         pid = made.process.pid
@@ -249,7 +255,8 @@ class Fleet:
     def check(self) -> None:
         """Hold the whole log against what may never be otherwise, whatever befell its processes."""
         log = self.engine.log
-        assert list(log.verify()) == []
+        audit = Audit(log, self.engine.repository.plan, deep=True)
+        assert [str(fault) for fault in audit.faults(None)] == []
         for head in log.heads(kind="run"):
             events = log.read(head.id)
             assert [e.version for e in events] == list(range(1, head.tip.version + 1))

@@ -18,6 +18,7 @@ def cut_off(fleet, postgres_proxy):
     return server, run
 
 
+@pytest.mark.slow
 def test_a_process_behind_a_dead_wire_is_fenced(fleet, postgres_proxy, cut_off):
     """One that the server hears nothing of any more loses its run after the lease, no death."""
     server, run = cut_off

@@ -1,6 +1,7 @@
 """Processes that die, stand still or leave: their work goes on elsewhere, and counts once."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,7 @@ def test_kill_9_in_the_middle_of_a_step(fleet):
     fleet.check()
 
 
+@pytest.mark.slow
 def test_stopped_beyond_the_lease(fleet):
     """A process stopped for longer than its lease is fenced, and charged with no death."""
     servers = fleet.serve("lease=1.5", "lease=1.5")
@@ -76,6 +78,7 @@ def test_a_soft_stop_hands_over_at_once(fleet):
     fleet.check()
 
 
+@pytest.mark.slow
 def test_the_timers_of_a_dead_process_fire_elsewhere(any_fleet):
     """Timers that a process set before `kill -9` fire when they are due, in another one."""
     fleet = any_fleet
@@ -92,17 +95,46 @@ def test_the_timers_of_a_dead_process_fire_elsewhere(any_fleet):
     fleet.check()
 
 
+HALT = """
+import app, os, signal, sys
+log = app.make().log
+def halt(cursor):
+    cursor.execute("UPDATE playhead.stream SET owner = 'nobody' WHERE id = %s", (sys.argv[1],))
+    os.kill(os.getpid(), signal.SIGSTOP)
+log._writer.do(halt)
+"""
+
+
+@pytest.mark.slow
+def test_stopped_in_the_middle_of_a_transaction(fleet):
+    """One that is stopped with a row locked keeps the run from others for 5 s and no longer."""
+    (run,) = fleet.start("light", 3)
+    zombie = fleet.run(HALT, run.id)
+    wait_for(lambda: is_stopped(zombie), "a process that stands still")
+    stopped = now()
+    fleet.serve()
+    assert fleet.done([run]) == [3]
+    assert 4 < fleet.notes("quick")[0][4] - stopped < 5 + SOON
+    fleet.check()
+
+
+def is_stopped(program):
+    """Tell whether a process stands still."""
+    status = Path(f"/proc/{program.process.pid}/stat").read_text()
+    return status.rpartition(")")[2].split()[0] == "T"
+
+
 @pytest.mark.slow
 def test_three_processes_killed_in_turn_under_load(fleet):
-    """40 runs on three processes, two of them killed in turn: each result is recorded once."""
+    """120 runs on three processes, two of them killed in turn: each result is recorded once."""
     servers = fleet.serve(*["threads=2"] * 3)
     runs = fleet.start("story", *range(40))
-    naps = fleet.start("naps", *range(40))
+    naps = fleet.start("naps", *range(80))
     for number in range(2):
-        wait_for(lambda: len(fleet.notes()) > 40 * (number + 1), "some work")  # noqa: B023
+        wait_for(lambda: len(fleet.notes()) > 60 * (number + 1), "some work")  # noqa: B023
         servers[number].kill()
         servers += fleet.serve("threads=2")
     assert fleet.done(runs, 60) == [(x + 1) * 10 + 5 for x in range(40)]
-    assert fleet.done(naps, 60) == list(range(40))
-    assert len({note[3] for note in fleet.notes()}) >= 4
+    assert fleet.done(naps, 60) == list(range(80))
+    assert {one.process.pid for one in servers[:3]} <= {note[3] for note in fleet.notes()}
     fleet.check()
