@@ -223,10 +223,6 @@ class WrappedLog:
         """Give rows of all kinds in the database's order of ids."""
         return self.inner.streams(after=after, limit=limit)
 
-    def leases(self) -> dict[str, int]:
-        """Give until when the lease of each living worker lasts."""
-        return self.inner.leases()
-
     def has_blob(self, sha256: str) -> bool:
         """Tell whether there is a blob of this name."""
         return self.inner.has_blob(sha256)
