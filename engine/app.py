@@ -38,6 +38,7 @@ from engine.errors import (
     StorageError,
     ValueRefused,
 )
+from engine.feed import Feed, feed_of
 from engine.flights import Crew
 from engine.health import Health, health_of
 from engine.listening import Listening
@@ -253,6 +254,35 @@ class Engine:
         with self._storage():
             self.peek(run_id)
             return [history.history_event(event, self.log) for event in self.log.read(run_id)]
+
+    def feed(
+        self, *, after: int | None = None, cursor: str | None = None, follow: bool = True,
+        workflow: Any = None, types: Iterable[str] = (),
+    ) -> Feed:  # fmt: skip
+        """Follow the whole log, live: events of all runs, breakers and triggers by position.
+
+        Nothing is skipped, whoever appends from wherever. Iterate over what is given;
+        `.stop()` ends it from any thread. At rest it asks the database once a second.
+
+        Args:
+            after: hand out what stands behind this position; by default all.
+            cursor: name of a durable cursor to go on from, kept in the log: each event is handed
+                out at least once, also after a crash. For one follower at a time.
+            follow: wait for what is still to come; else end with what there is.
+            workflow: only events of its runs: a Workflow or a name.
+            types: only events of these types, `step.failed` for example.
+
+        Returns:
+            A `Feed` of frozen rows as `history` gives, with `.position`, `.kind`, `.name`, `.run`.
+
+        Raises:
+            ValueRefused: both `after` and `cursor`, or types that are none.
+        """
+        with self._storage():
+            return feed_of(
+                self.log, self._storage, after=after, cursor=cursor, follow=follow,
+                workflow=workflow, types=types,
+            )  # fmt: skip
 
     def playhead(self, run: Run | str) -> Playhead:
         """Give a read-only cursor on a run's history, standing on the last event."""

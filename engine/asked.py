@@ -164,3 +164,15 @@ def secrets(given: Any) -> Secrets | None:
             f"secrets= takes Secrets(env=[...], values={{...}}), not {type(given).__name__}"
         )
     return given
+
+
+def several_texts(given: Any, what: str) -> tuple[str, ...]:
+    """Give texts: one, or several.
+
+    Raises:
+        ValueRefused: one of them is no text.
+    """
+    found = (given,) if isinstance(given, str) else tuple(given or ())
+    for one in found:
+        values.text(one, what)
+    return found

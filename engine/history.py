@@ -10,7 +10,7 @@ import msgspec
 from engine.core.events import RunStarted
 from engine.records import told
 from eventstore import clock
-from eventstore.coded import clear_data, clear_label
+from eventstore.coded import clear_label
 from eventstore.event import Event
 from eventstore.store import Head
 
@@ -87,6 +87,19 @@ class HistoryEvent:
         return {**small, **{name: self.value(name) for name in sorted(names)}}
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FeedEvent(HistoryEvent):
+    """One recorded transition of any stream, as `engine.feed()` gives it."""
+
+    kind: str  # of the stream: "run", "breaker" or "trigger"
+    name: str  # of the workflow, breaker or trigger
+
+    @property
+    def run(self) -> str | None:
+        """Give the id of the run that it happened to; None: to a breaker or a trigger."""
+        return self.stream if self.kind == "run" else None
+
+
 def history_event(event: Event, blobs: Blobs | None = None) -> HistoryEvent:
     """Give the row of an event.
 
@@ -94,19 +107,35 @@ def history_event(event: Event, blobs: Blobs | None = None) -> HistoryEvent:
         event: As the log gives it.
         blobs: The log, for values that lie in blobs; read only when asked for.
     """
-    return HistoryEvent(
-        version=event.version,
-        type=event.type,
-        subject=event.subject,
-        source=event.source,
-        dest=event.dest,
-        data=msgspec.json.decode(clear_data(event)),
-        at=clock.from_us(event.at),
-        cause=event.cause,
-        position=event.position,
-        stream=event.stream,
-        _fetch=_Fetch(blobs),
-    )
+    return HistoryEvent(**_fields(event, blobs))
+
+
+def feed_event(event: Event, kind: str, name: str, blobs: Blobs | None = None) -> FeedEvent:
+    """Give the row of an event of the whole log.
+
+    Args:
+        event: As the log gives it.
+        kind: Of its stream.
+        name: Of its stream.
+        blobs: The log, for values that lie in blobs; read only when asked for.
+    """
+    return FeedEvent(**_fields(event, blobs), kind=kind, name=name)
+
+
+def _fields(event: Event, blobs: Blobs | None) -> dict[str, Any]:
+    return {
+        "version": event.version,
+        "type": event.type,
+        "subject": event.subject,
+        "source": event.source,
+        "dest": event.dest,
+        "data": msgspec.json.decode(clear(event).data),
+        "at": clock.from_us(event.at),
+        "cause": event.cause,
+        "position": event.position,
+        "stream": event.stream,
+        "_fetch": _Fetch(blobs),
+    }
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):

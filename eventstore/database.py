@@ -29,6 +29,9 @@ class Cursor(Protocol):
     def executemany(self, sql: str, parameters: Iterable[Sequence[Any]]) -> Any:
         """Execute one statement with many sets of values; it counts as one."""
 
+    def pour(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Execute one statement made for very many new rows."""
+
     def fetchone(self) -> Any:
         """Give the next row, or None."""
 

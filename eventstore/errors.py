@@ -14,8 +14,11 @@ LogError                       catch this to catch them all
     WrongExpectedVersion       somebody appended first
     Fenced                     the stream has a new owner; this writer must stop
     KeyTaken                   the inbox key counted before; the error names the stream it started
+    CursorMoved                another follower moved the cursor
   StreamUnknown                no stream of this id
   EventUnreadable              an event of a type or shape this program does not know
+  ExportRefused                a file is no whole export of a log, or of a newer Playhead
+  HistoryDiffers               a stream of an export stands in the log with another history
 """
 
 
@@ -115,4 +118,31 @@ class EventUnreadable(LogError):
         super().__init__(
             f"event {version} of {stream!r} cannot be read: {what}; it may come from a newer"
             " Playhead"
+        )
+
+
+class CursorMoved(AppendRefused):
+    """The cursor stands elsewhere: another follower uses the same name."""
+
+    def __init__(self, name: str, version: int, actual: int, position: int) -> None:
+        self.name, self.version, self.actual, self.position = name, version, actual, position
+        super().__init__(
+            f"cursor {name!r} was moved by another follower: it stands at position {position}"
+            f" (version {actual}, expected {version}); let one follower at a time use a name, or"
+            " give this one another name"
+        )
+
+
+class ExportRefused(LogError):
+    """A file is not an export, not a whole one, not as it was written, or too new to read."""
+
+
+class HistoryDiffers(LogError):
+    """A stream of an export stands in the log already, and another history with it."""
+
+    def __init__(self, stream: str, what: str) -> None:
+        self.stream = stream
+        super().__init__(
+            f"stream {stream!r} stands in this log with another history: {what}; nothing was"
+            " imported. Import into an empty log, or export without that stream"
         )

@@ -14,13 +14,13 @@ from eventstore.chains import Fault, faults_of
 from eventstore.errors import LogError
 from eventstore.event import Tip
 from eventstore.memory_census import MemoryCensus
-from eventstore.memory_keeping import MemoryKeeping
+from eventstore.memory_moving import MemoryMoving
 from eventstore.store import Claim, Head, Listener, WorkerRow
 from eventstore.tally import Lease
 from eventstore.wakeups import Hall
 
 
-class MemoryLog(MemoryKeeping, MemoryCensus):
+class MemoryLog(MemoryMoving, MemoryCensus):
     """A log that lives and dies with its object; see `store.Log`."""
 
     def __init__(self, url: str = "memory://") -> None:

@@ -21,6 +21,7 @@ class MemoryStreams:
         self.url = url
         self.path: str | None = None
         self.counters = Counters()
+        self.is_remote = False
         self._lock = threading.RLock()
         self._heads: dict[str, Head] = {}  # in order of creation
         self._events: dict[str, list[Event]] = {}
@@ -28,6 +29,7 @@ class MemoryStreams:
         self._given = 0  # positions up to this were given out
         self._inbox: dict[tuple[str, str], str] = {}
         self._waits: dict[str, dict[str, None]] = {}  # name -> streams, longest waiting first
+        self._given = 0  # positions up to this were given out
         self._changes = 0
 
     def append(self, append: Append) -> list[Tip]:
@@ -202,6 +204,12 @@ class MemoryStreams:
         """Give the status of each stream that there is."""
         with self._lock:
             return {s: self._heads[s].status for s in streams if s in self._heads}
+
+    def named(self, streams: Collection[str]) -> dict[str, tuple[str, str]]:
+        """Give kind and name of each stream that there is."""
+        with self._lock:
+            found = [self._heads[s] for s in streams if s in self._heads]
+        return {head.id: (head.kind, head.name) for head in found}
 
     def find(self, source: str, key: str) -> str | None:
         """Give the stream that an inbox key counts for, or None."""

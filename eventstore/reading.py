@@ -89,11 +89,11 @@ class Reading:
 
     def read_all(self, after: int, limit: int) -> list[Event]:
         """Give events of the whole log in order of position."""
-        return list(
-            starmap(
-                Event, self._database.query(self._sql.READ_ALL, (after, self._horizon(), limit))
-            )
-        )
+        horizon = self._horizon()
+        if horizon <= after:
+            return []
+        rows = self._database.query(self._sql.READ_ALL, (after, horizon, limit))
+        return list(starmap(Event, rows))
 
     def read_types(
         self, types: Collection[str], name: str, after: int, upto: int, limit: int
@@ -123,6 +123,11 @@ class Reading:
     def statuses(self, streams: Collection[str]) -> dict[str, str]:
         """Give the status of each stream that there is."""
         return dict(self._database.query(self._sql.STATUSES, (array(streams),)))
+
+    def named(self, streams: Collection[str]) -> dict[str, tuple[str, str]]:
+        """Give kind and name of each stream that there is."""
+        rows = self._database.query(self._sql.NAMED, (array(streams),))
+        return {stream: (kind, name) for stream, kind, name in rows}
 
     def find(self, source: str, key: str) -> str | None:
         """Give the stream that an inbox key counts for, or None."""

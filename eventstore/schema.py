@@ -177,17 +177,19 @@ cursor = sa.Table(
 
 purge_permit = sa.Table("purge_permit", tables, _text("stream", primary_key=True), **_PLAIN)
 
+# REPLACE deletes without asking whether it may unless recursive_triggers is on.
+NOT_REPLACED = """CREATE TRIGGER event_is_not_replaced BEFORE INSERT ON event
+    WHEN EXISTS (SELECT 1 FROM event WHERE stream = NEW.stream AND version = NEW.version)
+    OR EXISTS (SELECT 1 FROM event WHERE position = NEW.position)
+    BEGIN SELECT RAISE(ABORT, 'events are immutable: this event exists'); END"""
+
 SQLITE_GUARDS = (
     """CREATE TRIGGER event_is_not_updated BEFORE UPDATE ON event
     BEGIN SELECT RAISE(ABORT, 'events are immutable: no UPDATE'); END""",
     """CREATE TRIGGER event_is_not_deleted BEFORE DELETE ON event
     WHEN NOT EXISTS (SELECT 1 FROM purge_permit WHERE stream = OLD.stream)
     BEGIN SELECT RAISE(ABORT, 'events are immutable: no DELETE without a purge_permit'); END""",
-    # REPLACE deletes without asking the trigger above unless recursive_triggers is on.
-    """CREATE TRIGGER event_is_not_replaced BEFORE INSERT ON event
-    WHEN EXISTS (SELECT 1 FROM event WHERE stream = NEW.stream AND version = NEW.version)
-    OR EXISTS (SELECT 1 FROM event WHERE position = NEW.position)
-    BEGIN SELECT RAISE(ABORT, 'events are immutable: this event exists'); END""",
+    NOT_REPLACED,
     """CREATE TRIGGER stream_begins_to_wait AFTER INSERT ON stream WHEN NEW.waits_on <> '[]'
     BEGIN
       INSERT INTO wait(name, stream) SELECT DISTINCT value, NEW.id FROM json_each(NEW.waits_on);

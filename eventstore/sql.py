@@ -3,41 +3,28 @@
 import os
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-
-import msgspec
+from contextlib import contextmanager
 
 from eventstore.blobs import Blobs
 from eventstore.census import Census
 from eventstore.chains import Fault
 from eventstore.claims import Claims
-from eventstore.database import Database
+from eventstore.cursors import Cursors
 from eventstore.event import Event, Tip
+from eventstore.intake import Intake
 from eventstore.integrity import Integrity
+from eventstore.lines import Body
+from eventstore.parts import Parts
+from eventstore.picture import Picture, Taken
 from eventstore.reading import Reading
-from eventstore.retention import Retention, Room
+from eventstore.retention import Retention
+from eventstore.showing import SqlPicture
 from eventstore.snapshots import Snapshots
-from eventstore.store import Append, Claim, Head, InboxKey, Listener, WorkerRow
+from eventstore.store import Append, Claim, Cursor, Head, InboxKey, Listener, WorkerRow
 from eventstore.tally import Count, Holding, Lease, Overdue
-from eventstore.wakeups import Hall
-from eventstore.workers import Desk, Leases, Locks
-from eventstore.writer import Writer
+from eventstore.workers import Leases
 
 _open_logs: "weakref.WeakSet[SqlLog]" = weakref.WeakSet()
-
-
-class Parts(msgspec.Struct, frozen=True):
-    """What a kind of database brings to a log of its own."""
-
-    database: Database
-    writer: Writer
-    desk: Desk  # where leases are written
-    locks: Locks
-    hall: Hall
-    room: Room
-    horizon: Callable[[], int]  # see `Reading`
-    changed: Callable[[], int]
-    closing: tuple[Callable[[], None], ...] = ()  # called when the log is closed
-    forked: tuple[Callable[[], None], ...] = ()  # called in a forked child
 
 
 class SqlLog:
@@ -52,6 +39,7 @@ class SqlLog:
         self.url, self._parts = url, parts
         self.database = database = parts.database
         self.path, self.counters = database.path, database.counters
+        self.is_remote = parts.is_remote
         self._writer = writer = parts.writer
         self._reading = Reading(database, parts.horizon)
         self._claims = Claims(database, writer)
@@ -60,6 +48,8 @@ class SqlLog:
         self._snapshots = Snapshots(database, writer)
         self._blobs = Blobs(database, writer)
         self._retention = Retention(database, writer, parts.room)
+        self._cursors = Cursors(database, writer)
+        self._intake = Intake(database, writer)
         self._integrity = Integrity(database)
         self._hall = parts.hall
         _open_logs.add(self)
@@ -123,6 +113,10 @@ class SqlLog:
     def statuses(self, streams: Collection[str]) -> dict[str, str]:
         """Give the status of each stream that there is."""
         return self._reading.statuses(streams)
+
+    def named(self, streams: Collection[str]) -> dict[str, tuple[str, str]]:
+        """Give kind and name of each stream that there is."""
+        return self._reading.named(streams)
 
     def find(self, source: str, key: str) -> str | None:
         """Give the stream that an inbox key counts for, or None."""
@@ -263,6 +257,28 @@ class SqlLog:
     def reclaim(self) -> int:
         """Give room that deletions left free back to the system; give the bytes."""
         return self._retention.reclaim()
+
+    def cursor(self, name: str) -> Cursor:
+        """Give a durable cursor; one that was never moved stands at 0."""
+        return self._cursors.get(name)
+
+    def move_cursor(self, cursor: Cursor, position: int, *, now: int) -> Cursor:
+        """Move a cursor, durably, if it still stands as it was read."""
+        return self._cursors.move(cursor, position, now)
+
+    def cursors(self) -> list[Cursor]:
+        """Give all cursors that were ever moved, by name."""
+        return self._cursors.all()
+
+    @contextmanager
+    def picture(self) -> Iterator[Picture]:
+        """Give all that the log holds at one moment, while others go on writing."""
+        with self._parts.moment() as rows:
+            yield SqlPicture(self.database.sql, rows)
+
+    def take_in(self, lines: Callable[[], Iterator[Body]], *, last: int) -> Taken:
+        """Write what another log held, verbatim, in one transaction."""
+        return self._intake.take_in(lines, last)
 
     def verify(self, stream: str | None = None) -> Iterator[Fault]:
         """Check hash chains, gap-free versions and heads; give a sentence for each fault."""

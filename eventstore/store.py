@@ -7,13 +7,16 @@ any thread and from any process that reaches the same database. Times are micros
 Errors of every method: `StorageError` and its children (see `errors.py`) when the storage fails.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
 
 from eventstore.chains import Fault
 from eventstore.event import Event, NewEvent, Tip
+from eventstore.lines import Body
+from eventstore.picture import Picture, Taken
 from eventstore.tally import Count, Holding, Lease, Overdue
 
 
@@ -119,6 +122,15 @@ class WorkerRow(msgspec.Struct, frozen=True):
     skew: int | None = None  # so far its clock is ahead of the database's, if that has one
 
 
+class Cursor(msgspec.Struct, frozen=True):
+    """How far a follower of the whole log has come."""
+
+    name: str
+    position: int = 0  # it has dealt with all events up to here
+    version: int = 0  # grows with each move; 0: there is no such cursor yet
+    updated: int = 0
+
+
 class Counters(msgspec.Struct):
     """What the log has asked of the database since it was opened."""
 
@@ -148,6 +160,7 @@ class Log(Protocol):
     url: str
     path: str | None  # of the file it lies in, absolute; None: in no file
     counters: Counters
+    is_remote: bool  # it lies on a server: `changed` asks it, now and then
 
     def is_there(self) -> bool:
         """Say whether the log has been made already; makes nothing."""
@@ -191,7 +204,11 @@ class Log(Protocol):
         """Give the named versions of a stream; absent ones are left out."""
 
     def read_all(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
-        """Give events of the whole log in order of position, after a position."""
+        """Give events of the whole log in order of position, after a position.
+
+        Only those before which nothing can appear any more: who goes on behind the last one
+        given never misses an event.
+        """
 
     def read_types(
         self, types: Collection[str], *, name: str, after: int, upto: int, limit: int
@@ -218,6 +235,9 @@ class Log(Protocol):
 
     def streams(self, *, after: str = "", limit: int = 1000) -> list[Head]:
         """Give rows of all kinds in the database's order of ids, after an id; tombstones too."""
+
+    def named(self, streams: Collection[str]) -> dict[str, tuple[str, str]]:
+        """Give kind and name of each stream that there is."""
 
     def heads(
         self,
@@ -379,6 +399,39 @@ class Log(Protocol):
 
     def reclaim(self) -> int:
         """Give room that deletions left free back to the system; give the bytes."""
+
+    def cursor(self, name: str) -> Cursor:
+        """Give a durable cursor; one that was never moved stands at 0, in version 0."""
+
+    def move_cursor(self, cursor: Cursor, position: int, *, now: int) -> Cursor:
+        """Move a cursor, durably, if it still stands as it was read; give it as it stands then.
+
+        Raises:
+            CursorMoved: another follower moved it meanwhile; nothing was written.
+        """
+
+    def cursors(self) -> list[Cursor]:
+        """Give all cursors that were ever moved, by name."""
+
+    def picture(self) -> AbstractContextManager[Picture]:
+        """Give all that the log holds at one moment, while others go on writing."""
+
+    def take_in(self, lines: Callable[[], Iterator[Body]], *, last: int) -> Taken:
+        """Write what another log held, verbatim, in one transaction: all of it or nothing.
+
+        A stream that is there with the same history is left alone, one that is shorter and has no
+        owner grows. Positions are kept if they lie behind all that this log has given out; else
+        the events get new ones, in order, and the cursors are left out.
+
+        Args:
+            lines: gives the lines of a checked export (`eventstore.arrival`), from the first
+                one at each call.
+            last: positions up to this were given out there.
+
+        Raises:
+            HistoryDiffers: a stream is there with another history, or at work here.
+            KeyTaken: an inbox key counts here for another stream.
+        """
 
     def verify(self, stream: str | None = None) -> Iterator[Fault]:
         """Check hash chains, gap-free versions and heads; give a sentence for each fault found."""

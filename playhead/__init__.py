@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         StorageError,
         ValueRefused,
     )
+    from engine.feed import Feed
     from engine.outcome import Failure, Outcome
     from engine.playhead import Playhead
     from engine.runs import Run
@@ -54,6 +55,7 @@ _ROOMS = {
         "LogDamaged", "PlayheadError", "ResultTimeout", "RunCancelled", "RunEnded", "RunFailed",
         "RunPruned", "RunUnknown", "SignalRefused", "StorageError", "ValueRefused",
     ),
+    "engine.feed": ("Feed",),
     "engine.outcome": ("Failure", "Outcome"),
     "engine.playhead": ("Playhead",),
     "engine.runs": ("Run",),
@@ -70,7 +72,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "AtTrigger", "CircuitBreaker", "CircuitOpenError", "ClockStandsStill", "CommandRefused",
-    "Context", "CronTrigger", "DefinitionError", "Engine", "Failure", "FileTrigger",
+    "Context", "CronTrigger", "DefinitionError", "Engine", "Failure", "Feed", "FileTrigger",
     "Firing", "IntervalTrigger", "KeyReused", "LogDamaged", "Outcome", "Playhead",
     "PlayheadError", "ResultTimeout", "Run", "RunCancelled", "RunEnded", "RunFailed",
     "RunPruned", "RunTrigger", "RunUnknown", "Secrets", "Signal", "SignalRefused", "Step",

@@ -1,5 +1,6 @@
 """A log in PostgreSQL, joined from its parts."""
 
+from eventstore.parts import Parts
 from eventstore.postgres.address import address_of
 from eventstore.postgres.barrier import Barrier
 from eventstore.postgres.database import Postgres
@@ -7,8 +8,9 @@ from eventstore.postgres.ears import Ears, channel_of
 from eventstore.postgres.keeper import Keeper
 from eventstore.postgres.locks import SessionLocks
 from eventstore.postgres.lookout import Lookout
+from eventstore.postgres.moment import moment
 from eventstore.postgres.room import ServerRoom
-from eventstore.sql import Parts, SqlLog
+from eventstore.sql import SqlLog
 from eventstore.store import Counters
 from eventstore.writer import Writer
 
@@ -36,6 +38,8 @@ def postgres_log(url: str) -> SqlLog:
             room=ServerRoom(),
             horizon=Barrier(database).safe,
             changed=lookout.changed,
+            moment=lambda: moment(database),
+            is_remote=True,
             closing=(keeper.close,),
             forked=(keeper.forked,),
         ),

@@ -108,6 +108,14 @@ class Counted:
             self._session.since = 0.0
         return self
 
+    def pour(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Copy rows in; `sql` is a COPY."""
+        self._begin()
+        self.number += 1
+        with self._cursor.copy(sql) as copy:
+            for row in rows:
+                copy.write_row(row)
+
     def fetchone(self) -> Any:
         """Give the next row, or None."""
         return self._cursor.fetchone()

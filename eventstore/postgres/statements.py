@@ -9,6 +9,8 @@ text, as on SQLite.
 import re
 from typing import Any
 
+from eventstore.postgres.statements_moving import moving
+
 _EVENT = (
     "SELECT position, stream, version, type, type_version, epoch, subject, source, dest, data,"
     " at, cause, append_id, hash FROM @event"
@@ -98,6 +100,7 @@ _TEXTS_OF: dict[str, str] = {
     ),
     "STREAMS": _HEAD + " WHERE id > %s ORDER BY id LIMIT %s",
     "STATUSES": f"SELECT id, status FROM @stream WHERE id = {_TEXTS}",
+    "NAMED": f"SELECT id, kind, name FROM @stream WHERE id = {_TEXTS}",
     "READ_VERSIONS": (
         _EVENT + " WHERE stream = %s AND version ="
         " ANY(ARRAY(SELECT json_array_elements_text(%s::json)::bigint)) ORDER BY version"
@@ -264,6 +267,17 @@ _TEXTS_OF: dict[str, str] = {
         f" WHERE sha256 = {_TEXTS} AND kept < %s"
     ),
     "DROP_BLOBS": f"DELETE FROM @blob WHERE sha256 = {_TEXTS} AND kept < %s",
+    # Cursors.
+    "CURSOR": "SELECT name, position, version, updated FROM @cursor WHERE name = %s",
+    "CURSORS": "SELECT name, position, version, updated FROM @cursor ORDER BY name",
+    "PUT_CURSOR": (
+        "INSERT INTO @cursor(name, position, version, updated) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT DO NOTHING"
+    ),
+    "MOVE_CURSOR": (
+        "UPDATE @cursor SET position = %s, version = %s, updated = %s"
+        " WHERE name = %s AND version = %s"
+    ),
     # Verifying. The server has its own checks of its files (amcheck, checksums).
     "DATABASE_CHECK": "SELECT 'ok'",
     "STREAMS_AFTER": (
@@ -287,9 +301,11 @@ class Statements:
 
     def __init__(self, schema: str) -> None:
         quoted = '"' + schema.replace('"', '""').replace("%", "%%") + '".'
-        for name, text in _TEXTS_OF.items():
+        for name, text in (_TEXTS_OF | moving(_EVENT, _TEXTS)).items():
             setattr(self, name, re.sub("@", lambda _: quoted, text))
         self.schema = quoted
+        self.GIVE_OUT = (self.GIVE_ON,)
+        self.ROOMY, self.USUAL = (self.ALONE,), ()
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"PostgreSQL has no statement {name}; write it beside the others")

@@ -1,8 +1,10 @@
 """A log in SQLite, joined from its parts."""
 
-from eventstore.sql import Parts, SqlLog
+from eventstore.parts import Parts
+from eventstore.sql import SqlLog
 from eventstore.sqlite.database import Sqlite
 from eventstore.sqlite.locks import LockFiles
+from eventstore.sqlite.moment import moment
 from eventstore.sqlite.room import FileRoom
 from eventstore.store import Counters
 from eventstore.wakeups import Hall
@@ -24,5 +26,6 @@ def sqlite_log(url: str, path: str | None) -> SqlLog:
             room=FileRoom(database, writer),
             horizon=lambda: database.sql.MOST,  # one writer: what is seen is in order
             changed=database.changed,
+            moment=lambda: moment(database),
         ),
     )

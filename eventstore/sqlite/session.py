@@ -44,6 +44,10 @@ class Counted(sqlite3.Cursor):
         super().executemany(sql, parameters)
         return self
 
+    def pour(self, sql: str, rows: Iterable[Any]) -> None:
+        """Execute one statement with very many sets of values."""
+        self.executemany(sql, rows)
+
 
 class Session:
     """One connection: SQLAlchemy's, and the driver's own below it for the hot path."""

@@ -4,6 +4,8 @@
 Another database brings a room like this one with the same names.
 """
 
+from eventstore import schema
+
 EVENT = (
     "SELECT position, stream, version, type, type_version, epoch, subject, source, dest, data,"
     " at, cause, append_id, hash FROM event"
@@ -75,6 +77,7 @@ STRAY_KEYS = (
 )
 STREAMS = HEAD + " WHERE id > ? ORDER BY id LIMIT ?"
 STATUSES = "SELECT id, status FROM stream WHERE id IN (SELECT value FROM json_each(?))"
+NAMED = "SELECT id, kind, name FROM stream WHERE id IN (SELECT value FROM json_each(?))"
 READ_VERSIONS = (
     EVENT + " WHERE stream = ? AND version IN (SELECT value FROM json_each(?)) ORDER BY version"
 )
@@ -239,6 +242,68 @@ DROP_BLOBS = "DELETE FROM blob WHERE sha256 IN (SELECT value FROM json_each(?)) 
 FREE_PAGES = "PRAGMA freelist_count"
 PAGE_SIZE = "PRAGMA page_size"
 RECLAIM_ONE = "PRAGMA incremental_vacuum(1)"  # Python's driver takes one step of it, not all
+# -- cursors
+
+CURSOR = "SELECT name, position, version, updated FROM cursor WHERE name = ?"
+CURSORS = "SELECT name, position, version, updated FROM cursor ORDER BY name"
+PUT_CURSOR = (
+    "INSERT OR IGNORE INTO cursor(name, position, version, updated) VALUES (?, ?, ?, ?)"
+)
+MOVE_CURSOR = (
+    "UPDATE cursor SET position = ?, version = ?, updated = ? WHERE name = ? AND version = ?"
+)
+
+# -- moving a log: all of it, or some streams (`ONLY_`, bound to a JSON array of ids)
+
+STAMP = "SELECT key, value FROM log_meta"
+GIVEN = "SELECT seq FROM sqlite_sequence WHERE name = 'event'"
+COUNT_EVENTS = "SELECT coalesce(sum(version), 0) FROM stream WHERE purged IS NULL"
+ALL_STREAMS = (
+    "SELECT id, kind, version, epoch, hash, status, due, waits_on, owner, needs, label, name, key,"
+    " tags, priority, created, updated, purged FROM stream"
+)
+IN_ORDER = " ORDER BY number"
+ONLY_STREAMS = " WHERE id IN (SELECT value FROM json_each(?))"
+ALL_WAITS = "SELECT name, stream FROM wait"
+BY_NAME_AND_WAIT = " ORDER BY name, number"
+ALL_EVENTS = EVENT
+BY_POSITION = " ORDER BY position"
+ALL_KEYS = "SELECT source, key, stream FROM inbox"
+BY_SOURCE = " ORDER BY source, key"
+ONLY_OF = " WHERE stream IN (SELECT value FROM json_each(?))"
+ALL_BLOBS = "SELECT sha256, content FROM blob"
+BY_SHA256 = " ORDER BY sha256"
+ONLY_BLOBS = " WHERE sha256 IN (SELECT value FROM json_each(?))"
+POSITION_OF = "SELECT position FROM event WHERE stream = ? AND version = ?"
+STANDS = "SELECT id, version, hash, owner, purged FROM stream" + ONLY_STREAMS
+SETTLE = (
+    "INSERT INTO stream(id, kind, version, epoch, hash, status, due, waits_on, needs, label,"
+    " name, key, tags, priority, created, updated, purged)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+GROW = (
+    "UPDATE stream SET version = ?, epoch = ?, hash = ?, status = ?, due = ?, waits_on = ?,"
+    " needs = ?, label = ?, updated = ? WHERE id = ?"
+)
+SETTLE_EVENT = (
+    "INSERT INTO event(position, stream, version, type, type_version, epoch, subject, source,"
+    " dest, data, at, cause, append_id, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+SETTLE_ANEW = RECORD
+# Before very many rows come, and after: the guard against REPLACE, which nobody writes here and
+# which costs two looks a row, stands aside within the transaction; what is there already is
+# refused by the constraints. KiB of cache: fewer pages go to the disk before they are full.
+ROOMY = ("PRAGMA cache_size=-65536", "DROP TRIGGER event_is_not_replaced")
+USUAL = (schema.NOT_REPLACED, "PRAGMA cache_size=-2000")
+FORGET_WAITS = "DELETE FROM wait WHERE stream = ?"
+SETTLE_WAIT = "INSERT INTO wait(name, stream) VALUES (?, ?)"
+GIVE_OUT = (
+    "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'event'",
+    (
+        "INSERT INTO sqlite_sequence(name, seq) SELECT 'event', ?"
+        " WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'event')"
+    ),
+)
 
 # -- verifying
 

@@ -8,7 +8,9 @@ from eventstore.testing.appending import AppendContract
 from eventstore.testing.claiming import ClaimContract
 from eventstore.testing.counting import CountContract
 from eventstore.testing.facts import birth, fact, row, step
+from eventstore.testing.following import FollowContract
 from eventstore.testing.keeping import KeepContract
+from eventstore.testing.moving import MoveContract
 from eventstore.testing.reading import ReadContract
 from eventstore.testing.retaining import RetainContract
 from eventstore.testing.working import WorkContract
@@ -17,12 +19,7 @@ __all__ = ["LogContract", "birth", "fact", "row", "step"]
 
 
 class LogContract(
-    AppendContract,
-    ReadContract,
-    ClaimContract,
-    WorkContract,
-    CountContract,
-    KeepContract,
-    RetainContract,
-):
+    AppendContract, ReadContract, ClaimContract, WorkContract, CountContract, KeepContract,
+    RetainContract, FollowContract, MoveContract,
+):  # fmt: skip
     """The whole promise of `eventstore.store`."""

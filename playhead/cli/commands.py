@@ -10,6 +10,7 @@ from playhead.cli import (
     keeping,
     making,
     migrating,
+    moving,
     pruning,
     reading,
     replaying,
@@ -57,7 +58,8 @@ for command in (
     reading.runs, reading.show, replaying.replay, reading.graph,
     steering.signal, steering.cancel, steering.pause, steering.resume, steering.retry,
     breaking.breakers, triggering.triggers,
-    upkeep.verify, upkeep.stats, staffing.workers,
-    pruning.prune, keeping.backup, migrating.migrate, making.init,
+    upkeep.verify, upkeep.stats, staffing.workers, pruning.prune, keeping.backup,
+    migrating.migrate, moving.export, moving.import_, making.init,
 ):  # fmt: skip
-    app.command(command.__name__)(guarded(command))
+    name = command.__name__.rstrip("_")  # `import` is Python's word
+    app.command(name)(guarded(command))

@@ -46,7 +46,11 @@ def lines(text: str) -> str:
 
 def json_text(value: Any, *, indent: int | None = 2) -> str:
     """Give a value of plain JSON as text, whole, with what a terminal would obey escaped."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return harmless(json.dumps(value, ensure_ascii=False, indent=indent))
+
+
+def harmless(text: str) -> str:
+    """Give JSON text that means the same, with what a terminal would obey escaped. *Pure.*"""
     if text.isascii() and "\x7f" not in text:
         return text
     return "".join(_json_escaped(c) if c != "\n" and _is_obeyed(c) else c for c in text)
@@ -100,6 +104,21 @@ def result(value: Any, *, indent: int | None = 2) -> None:
     if encoding != "utf8":
         text = json.dumps(value, indent=indent)
     sys.stdout.write(text + "\n")
+
+
+def raw_line(line: bytes) -> None:
+    """Print a line of JSON to stdout at once: letter for letter, but on a terminal."""
+    raw_lines(line + b"\n")
+    sys.stdout.flush()
+
+
+def raw_lines(lines: bytes) -> None:
+    """Print lines of JSON to stdout: letter for letter, but on a terminal."""
+    if sys.stdout.isatty():
+        sys.stdout.write(harmless(lines.decode()))
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(lines)
 
 
 def say(text: str = "") -> None:

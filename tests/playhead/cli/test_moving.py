@@ -1,0 +1,173 @@
+"""`export` and `import`: a log moves by a file or a pipe, whole or not at all."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventstore import open_log
+from playhead import Engine
+
+URL = ("--url", "sqlite:///app.db")
+NEW_URL = ("--url", "sqlite:///new.db")
+
+
+@pytest.fixture
+def done(cli: Any) -> Any:
+    """A log with runs that ended, one that waits, and a breaker."""
+    cli("run", "app.py:hello", "name=Ann\u202e", "-q", "--key", "k")
+    cli("run", "app.py:bad", "name=x", "-q")
+    cli("run", "app.py:calls", "-q")
+    cli("start", "app.py:waits")
+    return cli
+
+
+def body(file: str) -> list[bytes]:
+    """Give the lines of an export between header and footer."""
+    return Path(file).read_bytes().splitlines()[1:-1]
+
+
+def test_a_log_moves_by_a_file(done: Any, folder: Path) -> None:
+    """What was there is there: runs, keys, breaker; the waiting run goes on in the new log."""
+    assert "exported 5 streams, " in done("export", *URL, "--out", "log.jsonl").stderr
+    assert not Path("log.jsonl.part").exists()
+    result = done("import", "log.jsonl", *NEW_URL)
+    assert re.search(r"imported 5 streams, \d+ events, .* into sqlite:///new.db", result.stderr)
+    assert "chains whole" in done("verify", *NEW_URL).stdout
+    assert done("export", *NEW_URL, "--out", "again.jsonl").exit_code == 0
+    assert body("again.jsonl") == body("log.jsonl")
+    old, new = (json.loads(done("runs", *url, "--json").stdout) for url in (URL, NEW_URL))
+    assert new == old
+    waits = new[0]["id"]
+    assert done("signal", waits, "approval", "true", "--app", "app.py", *NEW_URL).exit_code == 0
+    import app  # noqa: PLC0415 - the folder's
+
+    engine = Engine("sqlite:///new.db", workflows=app.engine.workflows.values())
+    engine.run_until_idle()
+    assert engine.get(waits).result(timeout=0) == "yes"
+    assert engine.start(app.hello, name="Ann\u202e", key="k").id == new[3]["id"]
+    assert engine.breaker("api").state == "open"
+    engine.close()
+
+
+@pytest.mark.slow
+def test_a_log_moves_by_a_pipe(done: Any, folder: Path) -> None:
+    """`export | import -` in two processes; a second time nothing is doubled."""
+    playhead = [sys.executable, "-m", "playhead"]
+    for said in ("imported 5 streams", "5 streams were here already"):
+        with subprocess.Popen(
+            [*playhead, "export", *URL], cwd=folder, stdout=subprocess.PIPE
+        ) as source:
+            ended = subprocess.run(
+                [*playhead, "import", *NEW_URL, "-"], cwd=folder, stdin=source.stdout,
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+        assert said in ended.stderr
+    old, new = (json.loads(done("runs", *url, "--json").stdout) for url in (URL, NEW_URL))
+    assert new == old
+
+
+def test_one_run_leaves_with_its_definition(done: Any, folder: Path) -> None:
+    """It can be shown in the new log; the other runs are not there."""
+    rows = json.loads(done("runs", *URL, "--json").stdout)
+    one = next(row["id"] for row in rows if row["workflow"] == "hello")
+    assert done("export", *URL, "--run", one[-6:], "--out", "one.jsonl").exit_code == 0
+    assert done("import", "one.jsonl", *NEW_URL).exit_code == 0
+    assert [r["id"] for r in json.loads(done("runs", *NEW_URL, "--json").stdout)] == [one]
+    assert json.loads(done("show", one, *NEW_URL, "--json").stdout)["result"].startswith(
+        "HELLO"
+    )
+
+
+def _changed(lines: list[bytes]) -> list[bytes]:
+    where = next(n for n, line in enumerate(lines) if b'"step.started"' in line)
+    return [*lines[:where], lines[where].replace(b"running", b"Running"), *lines[where + 1 :]]
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (lambda lines: lines[:-1], r"cut off after line \d+: .* nothing was imported"),
+        (lambda lines: [*lines[:-1], lines[-1][:-9]], "is not a line of an export"),
+        (lambda lines: lines[:4], "cut off after line 4"),
+        (lambda lines: [*lines[:-2], lines[-1]], "not as it was written|does not fit"),
+        (_changed, r"line \d+: event 2 of stream '\w+' does not follow .* hash does not fit"),
+        (lambda lines: [*lines, lines[1]], "more behind the last line"),
+        (lambda lines: [lines[0], *reversed(lines[1:-1]), lines[-1]], "no row|out of order"),
+        (lambda _: [b"id,workflow", b"1,2"], "not an export of a log"),
+        (lambda _: [b'{"format":3}'], "not an export of a log"),
+        (lambda _: [], "not an export of a log"),
+        (lambda _: [b"\xff\xfe\x00"], "not an export of a log"),
+        (
+            lambda lines: [lines[0].replace(b'"version":1', b'"version":9'), *lines[1:]],
+            r"format 9, written by Playhead [\d.]+; this Playhead reads up to 1: update it",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_no_whole_export_is_refused(done: Any, harm: Any, says: str) -> None:
+    """In one sentence, with exit code 2; no database is made."""
+    done("export", *URL, "--out", "log.jsonl")
+    lines = harm(Path("log.jsonl").read_bytes().splitlines())
+    Path("log.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    result = done("import", "log.jsonl", *NEW_URL)
+    assert result.exit_code == 2
+    assert re.search(says, result.stderr), result.stderr
+    assert not Path("new.db").exists()
+
+
+def test_another_history_is_named(done: Any) -> None:
+    """A breaker of the same name in both logs: it is named and nothing is imported."""
+    done("export", *URL, "--out", "log.jsonl")
+    done("run", "app.py:calls", "-q", "--url", "sqlite:///new.db")
+    result = done("import", "log.jsonl", *NEW_URL)
+    assert result.exit_code == 2
+    assert "log.jsonl: stream 'breaker:api' stands in this log with another" in result.stderr
+    assert len(json.loads(done("runs", *NEW_URL, "--json").stdout)) == 1
+
+
+def test_into_a_log_with_events_of_its_own(done: Any) -> None:
+    """It says that positions are new and cursors were left out."""
+    log = open_log("sqlite:///app.db")
+    log.move_cursor(log.cursor("mirror"), 3, now=1)
+    log.close()
+    done("export", *URL, "--out", "log.jsonl")
+    done("run", "app.py:hello", "name=y", "-q", "--url", "sqlite:///new.db")
+    result = done("import", "log.jsonl", *NEW_URL)
+    assert "have new positions" in result.stderr
+    assert "cursor" not in result.stderr.partition("into")[0]
+    assert len(json.loads(done("runs", *NEW_URL, "--json").stdout)) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("export",), "which log?"),
+        (("export", "--url", "sqlite:///none.db"), "there is no database none.db"),
+        (("export", *URL, "--after", "3"), "--after goes with --follow"),
+        (("export", *URL, "--follow", "--out", "x"), "leave out --out and --run"),
+        (("export", *URL, "--follow", "--after", "3", "--cursor", "c"), "leave out --after"),
+        (("export", *URL, "--run", "nope"), "no run 'nope'"),
+        (("export", *URL, "--out", "none/x.jsonl"), "No such file or directory"),
+        (("import", "x.jsonl"), "which log?"),
+        (("import", "none.jsonl", *NEW_URL), "cannot read none.jsonl: No such file"),
+        (("import", ".", *NEW_URL), "cannot read .: Is a directory"),
+        (("import", "x", "--url", "sqlite:///:memory:"), "ends with this command"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_obeyed(done: Any, words: tuple[str, ...], says: str) -> None:
+    """A sentence on stderr, and exit code 2."""
+    result = done(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in result.stderr
+
+
+def test_workers_that_still_work_are_named(done: Any, folder: Path) -> None:
+    """Who exports while an engine is open hears that it is to be stopped before a move."""
+    with Engine("sqlite:///app.db", worker="ann"):
+        said = done("export", *URL, "--out", "log.jsonl").stderr
+    assert "at work on this log: ann." in said
+    assert "stop every engine on it first" in said
