@@ -2,32 +2,27 @@
 
 import os
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from eventstore.blobs import Blobs
 from eventstore.census import Census
 from eventstore.chains import Fault
 from eventstore.claims import Claims
-from eventstore.cursors import Cursors
 from eventstore.event import Event, Tip
-from eventstore.intake import Intake
 from eventstore.integrity import Integrity
-from eventstore.lines import Body
 from eventstore.parts import Parts
-from eventstore.picture import Picture, Taken
 from eventstore.reading import Reading
 from eventstore.retention import Retention
-from eventstore.showing import SqlPicture
 from eventstore.snapshots import Snapshots
-from eventstore.store import Append, Claim, Cursor, Head, InboxKey, Listener, WorkerRow
+from eventstore.sql_moving import SqlMoving
+from eventstore.store import Append, Claim, Head, InboxKey, Listener, WorkerRow
 from eventstore.tally import Count, Holding, Lease, Overdue
 from eventstore.workers import Leases
 
 _open_logs: "weakref.WeakSet[SqlLog]" = weakref.WeakSet()
 
 
-class SqlLog:
+class SqlLog(SqlMoving):
     """A log in a SQL database; see `store.Log`.
 
     Args:
@@ -36,10 +31,10 @@ class SqlLog:
     """
 
     def __init__(self, url: str, parts: Parts) -> None:
+        super().__init__(parts)
         self.url, self._parts = url, parts
         self.database = database = parts.database
         self.path, self.counters = database.path, database.counters
-        self.is_remote = parts.is_remote
         self._writer = writer = parts.writer
         self._reading = Reading(database, parts.horizon)
         self._claims = Claims(database, writer)
@@ -48,8 +43,6 @@ class SqlLog:
         self._snapshots = Snapshots(database, writer)
         self._blobs = Blobs(database, writer)
         self._retention = Retention(database, writer, parts.room)
-        self._cursors = Cursors(database, writer)
-        self._intake = Intake(database, writer)
         self._integrity = Integrity(database)
         self._hall = parts.hall
         _open_logs.add(self)
@@ -257,28 +250,6 @@ class SqlLog:
     def reclaim(self) -> int:
         """Give room that deletions left free back to the system; give the bytes."""
         return self._retention.reclaim()
-
-    def cursor(self, name: str) -> Cursor:
-        """Give a durable cursor; one that was never moved stands at 0."""
-        return self._cursors.get(name)
-
-    def move_cursor(self, cursor: Cursor, position: int, *, now: int) -> Cursor:
-        """Move a cursor, durably, if it still stands as it was read."""
-        return self._cursors.move(cursor, position, now)
-
-    def cursors(self) -> list[Cursor]:
-        """Give all cursors that were ever moved, by name."""
-        return self._cursors.all()
-
-    @contextmanager
-    def picture(self) -> Iterator[Picture]:
-        """Give all that the log holds at one moment, while others go on writing."""
-        with self._parts.moment() as rows:
-            yield SqlPicture(self.database.sql, rows)
-
-    def take_in(self, lines: Callable[[], Iterator[Body]], *, last: int) -> Taken:
-        """Write what another log held, verbatim, in one transaction."""
-        return self._intake.take_in(lines, last)
 
     def verify(self, stream: str | None = None) -> Iterator[Fault]:
         """Check hash chains, gap-free versions and heads; give a sentence for each fault."""
