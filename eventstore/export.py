@@ -65,7 +65,7 @@ def export(
                 streams is not None,
             )
         )  # fmt: skip
-        for line in _body(picture, streams):
+        for line in _body(log, picture, streams):
             writing.put(line)
             if told is not None and isinstance(line, EventLine) and not line.position % 1000:
                 told(writing.counts["event"], stamp.events)
@@ -104,7 +104,7 @@ class _Writing:
             self._lines_to(chunk)
 
 
-def _body(picture: Picture, only: Collection[str] | None) -> Iterator[Line]:
+def _body(log: Log, picture: Picture, only: Collection[str] | None) -> Iterator[Line]:
     if only is None:
         yield from picture.streams()
         yield from picture.waits()
@@ -116,22 +116,22 @@ def _body(picture: Picture, only: Collection[str] | None) -> Iterator[Line]:
     named: set[str] = set()
     for row in picture.streams(only):
         named |= blobs_in(row.label) | blobs_in(row.needs or "")
+        if row.purged is None:  # asked of the log, which can read what a codec has written
+            named.update(*(blobs_in(event.data) for event in log.read(row.id)))
         yield row
     yield from picture.waits(only)
-    for event in picture.events(only):
-        named |= blobs_in(event.data)
-        yield event
+    yield from picture.events(only)
     yield from picture.keys(only)
-    yield from _blobs(picture, named)
+    yield from _blobs(log, picture, named)
 
 
-def _blobs(picture: Picture, named: set[str]) -> Iterator[BlobLine]:
+def _blobs(log: Log, picture: Picture, named: set[str]) -> Iterator[BlobLine]:
     """Give blobs of these names, and those that they name in turn."""
     seen: set[str] = set()
     while wanted := named - seen:
         seen |= wanted
         for blob in picture.blobs(sorted(wanted)):
-            named |= blobs_in(blob.content.decode("ascii", "ignore"))
+            named |= blobs_in(log.blob(blob.sha256).decode("ascii", "ignore"))
             yield blob
 
 
