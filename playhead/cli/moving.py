@@ -209,7 +209,8 @@ def _tell(engine: "Engine", taken: "Taken") -> None:
     out.note(f"imported {_count(lines)} into {engine.url}")
     if taken.there or taken.grown:
         grown = f", {taken.grown} of them went on from where they stood" if taken.grown else ""
-        out.note(f"{taken.there + taken.grown} streams were here already{grown}")
+        here = taken.there + taken.grown
+        out.note(f"{here} stream{' was' if here == 1 else 's were'} here already{grown}")
     if not taken.has_kept_positions:
         out.note(
             "this log had events of its own: those imported have new positions, in their order."
@@ -218,9 +219,11 @@ def _tell(engine: "Engine", taken: "Taken") -> None:
 
 
 def _count(lines: dict[str, int]) -> str:
-    words = [
-        f"{lines[sort]} {sort if sort != 'key' else 'inbox key'}{'s' * (lines[sort] != 1)}"
-        for sort in ("stream", "event", "key", "blob", "cursor")
-        if lines.get(sort) or sort in ("stream", "event")
+    counted = [
+        (sort, lines.get(sort, 0)) for sort in ("stream", "event", "key", "blob", "cursor")
     ]
-    return ", ".join(words)
+    return ", ".join(
+        f"{number} {'inbox key' if sort == 'key' else sort}{'s' * (number != 1)}"
+        for sort, number in counted
+        if number or sort in ("stream", "event")
+    )

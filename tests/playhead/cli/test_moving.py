@@ -83,6 +83,25 @@ def test_one_run_leaves_with_its_definition(done: Any, folder: Path) -> None:
     )
 
 
+def test_an_empty_log_and_a_pruned_one_move_too(cli: Any, folder: Path) -> None:
+    """Nothing is nothing there; a tombstone is one, and what it was can be taken in elsewhere."""
+    open_log("sqlite:///app.db").read_all()
+    assert cli("export", *URL, "--out", "none.jsonl").stderr.startswith(
+        "exported 0 streams, 0 ev"
+    )
+    assert "imported 0 streams, 0 events" in cli("import", "none.jsonl", *NEW_URL).stderr
+    cli("run", "app.py:hello", "name=Ann", "-q")
+    later = ("prune", "--older-than", "2999-01-01", "--app", "app.py", "--export", "old.jsonl")
+    assert cli(*later).exit_code == 0
+    assert "exported 1 stream, 0 events" in cli("export", *URL, "--out", "log.jsonl").stderr
+    assert cli("import", "log.jsonl", *NEW_URL).exit_code == 0
+    assert "1 stream was here already" in cli("import", "old.jsonl", *NEW_URL).stderr
+    assert json.loads(cli("runs", *NEW_URL, "--json").stdout)[0]["status"] == "succeeded"
+    assert cli("import", "old.jsonl", "--url", "sqlite:///old.db").exit_code == 0
+    shown = json.loads(cli("show", "last", "--url", "sqlite:///old.db", "--json").stdout)
+    assert shown["result"] == "HELLO, ANN!"
+
+
 def _changed(lines: list[bytes]) -> list[bytes]:
     where = next(n for n, line in enumerate(lines) if b'"step.started"' in line)
     return [*lines[:where], lines[where].replace(b"running", b"Running"), *lines[where + 1 :]]

@@ -1,6 +1,7 @@
 """`export` and `import` while others write, killed in the middle, and on a full disk."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import pytest
 
 from eventstore import NEW, Append, Headline, InboxKey, Row, Write, arrival, clock, open_log
 from eventstore.export import export
+from eventstore.schema import SQLITE_GUARDS
 from eventstore.testing import birth, fact, step
 
 URL = ("--url", "sqlite:///app.db")
@@ -98,6 +100,10 @@ def test_killed_in_the_middle_and_done_again(tmp_path: Path) -> None:
         log = open_log(f"sqlite:///{tmp_path}/new.db")
         assert log.heads(kind="run") == log.read_all() == []
         log.close()
+        with sqlite3.connect(tmp_path / "new.db") as other:
+            guards = other.execute("SELECT count(*) FROM sqlite_master WHERE type = 'trigger'")
+            assert guards.fetchone() == (len(SQLITE_GUARDS),)
+        other.close()
     assert killed == 2
     for said in ("imported 3000 streams, 15000 events", "3000 streams were here already"):
         ended = subprocess.run(took, cwd=tmp_path, check=True, capture_output=True, text=True)
