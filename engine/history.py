@@ -10,7 +10,7 @@ import msgspec
 from engine.core.events import RunStarted
 from engine.records import told
 from eventstore import clock
-from eventstore.coded import clear_label
+from eventstore.coded import clear_data, clear_label
 from eventstore.event import Event
 from eventstore.store import Head
 
@@ -129,7 +129,7 @@ def _fields(event: Event, blobs: Blobs | None) -> dict[str, Any]:
         "subject": event.subject,
         "source": event.source,
         "dest": event.dest,
-        "data": msgspec.json.decode(clear(event).data),
+        "data": msgspec.json.decode(clear_data(event)),
         "at": clock.from_us(event.at),
         "cause": event.cause,
         "position": event.position,

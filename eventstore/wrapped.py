@@ -1,13 +1,17 @@
 """A log that stands before another log and hands every call on, until a child says otherwise."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from eventstore.chains import Fault
 from eventstore.event import Event, Tip
+from eventstore.lines import Body
+from eventstore.picture import Picture, Taken
 from eventstore.store import (
     Append,
     Claim,
     Counters,
+    Cursor,
     Head,
     InboxKey,
     Listener,
@@ -28,6 +32,7 @@ class WrappedLog:
         self.inner = inner
         self.url, self.path = inner.url, inner.path
         self.counters: Counters = inner.counters
+        self.is_remote = inner.is_remote
 
     def is_there(self) -> bool:
         """Say whether the log has been made already."""
@@ -80,6 +85,10 @@ class WrappedLog:
     def statuses(self, streams: Collection[str]) -> dict[str, str]:
         """Give the status of each stream that there is."""
         return self.inner.statuses(streams)
+
+    def named(self, streams: Collection[str]) -> dict[str, tuple[str, str]]:
+        """Give kind and name of each stream that there is."""
+        return self.inner.named(streams)
 
     def heads(
         self, *, kind: str, name: str | None = None, status: Collection[str] = (),
@@ -234,6 +243,26 @@ class WrappedLog:
     def verify_beside(self) -> Iterator[Fault]:
         """Check what `verify` does beside the streams."""
         return self.inner.verify_beside()
+
+    def cursor(self, name: str) -> Cursor:
+        """Give a durable cursor."""
+        return self.inner.cursor(name)
+
+    def move_cursor(self, cursor: Cursor, position: int, *, now: int) -> Cursor:
+        """Move a cursor, durably, if it still stands as it was read."""
+        return self.inner.move_cursor(cursor, position, now=now)
+
+    def cursors(self) -> list[Cursor]:
+        """Give all cursors that were ever moved."""
+        return self.inner.cursors()
+
+    def picture(self) -> AbstractContextManager[Picture]:
+        """Give all that the log holds at one moment, as it is stored."""
+        return self.inner.picture()
+
+    def take_in(self, lines: Callable[[], Iterator[Body]], *, last: int) -> Taken:
+        """Write what another log held, verbatim, in one transaction."""
+        return self.inner.take_in(lines, last=last)
 
     def verify(self, stream: str | None = None) -> Iterator[Fault]:
         """Check hash chains, gap-free versions and heads of what is stored."""
