@@ -290,9 +290,8 @@ SETTLE_EVENT = (
     " dest, data, at, cause, append_id, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 SETTLE_ANEW = RECORD
-# Before very many rows come, and after: the guard against REPLACE, which nobody writes here and
-# which costs two looks a row, stands aside within the transaction; what is there already is
-# refused by the constraints. KiB of cache: fewer pages go to the disk before they are full.
+# Before very many rows come, and after: the guard against REPLACE, which costs two looks a row,
+# stands aside within the transaction (the constraints hold); a cache in KiB holds more pages.
 ROOMY = ("PRAGMA cache_size=-65536", "DROP TRIGGER event_is_not_replaced")
 USUAL = (schema.NOT_REPLACED, "PRAGMA cache_size=-2000")
 FORGET_WAITS = "DELETE FROM wait WHERE stream = ?"

@@ -88,6 +88,7 @@ def test_what_the_codec_wraps_is_what_carries_values():
     promised = {
         name for name, told in methods(Log).items() if any(word in told for word in carries)
     }
+    promised.discard("take_in")  # what was exported as it is stored comes in as it is
     assert promised <= methods(CodedLog).keys()
 
 
