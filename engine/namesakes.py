@@ -5,9 +5,12 @@ harm; but nobody can tell their lines apart. A name that a worker has made of it
 process says nothing of the kind: in containers these may well be the same twice.
 """
 
+import logging
 from collections.abc import Iterable
 
 from eventstore import WorkerRow
+
+log = logging.getLogger("playhead.engine")
 
 
 def made_up(host: str, pid: int) -> str:
@@ -36,3 +39,16 @@ def namesakes(worker: WorkerRow, others: Iterable[WorkerRow], now: int) -> list[
         and not other.dead
         and other.until > now
     ]
+
+
+def tell_of(others: Iterable[WorkerRow], told: set[str]) -> None:
+    """Warn of workers that live under one's own name, of each once: `told` keeps their ids."""
+    for other in others:
+        if other.id in told:
+            continue
+        told.add(other.id)
+        log.warning(
+            "another worker is named %r: process %d on %s; both work on, since the id and not the"
+            " name tells them apart, but people cannot: give one another worker=",
+            other.name, other.pid, other.host, extra={"action": "worker_name_taken"},
+        )  # fmt: skip

@@ -16,7 +16,7 @@ from engine.breakers import BreakerStore
 from engine.core import commands as c
 from engine.core.fit import misfit
 from engine.driver import Driver
-from engine.namesakes import made_up, namesakes
+from engine.namesakes import made_up, namesakes, tell_of
 from engine.repository import Hold, KnownWorkflow, Repository
 from engine.turns import Turns
 from eventstore import Claim, Log, Tip, WorkerRow, clock
@@ -72,24 +72,11 @@ class Worker:
                 )  # fmt: skip
                 self.log.enter(row)
                 self._entered = True
-                self._tell_namesakes(row)
+                if namesakes(row, self.log.workers(), now):
+                    self._bury(now)  # one that was just killed is dead already
+                    tell_of(namesakes(row, self.log.workers(), now), self._told)
             elif self._until - now < self.lease * 2 // 3 or self._until - now > self.lease:
                 self._renew(now)
-
-    def _tell_namesakes(self, row: WorkerRow) -> None:
-        """Warn of living workers of this name; one that was just killed is dead already."""
-        if not namesakes(row, self.log.workers(), row.since):
-            return
-        self._bury(row.since)
-        for other in namesakes(row, self.log.workers(), row.since):
-            if other.id in self._told:
-                continue
-            self._told.add(other.id)
-            log.warning(
-                "another worker is named %r: process %d on %s; both work on, since the id and not"
-                " the name tells them apart, but people cannot: give one another worker=",
-                row.name, other.pid, other.host, extra={"action": "worker_name_taken"},
-            )  # fmt: skip
 
     def _renew(self, now: int) -> None:
         self._until = now + self.lease
