@@ -58,6 +58,8 @@ class Keeper:
     def open(self, user: str) -> None:
         """Connect, and keep a thread that listens for as long as somebody uses it."""
         with self._lock:
+            if self._session is not None and self._thread is None and not self._is_pooled():
+                self.touch(f"LISTEN {self._channel}", ())
             self._ready()
             self._users.add(user)
             if self._thread is None:
@@ -69,12 +71,25 @@ class Keeper:
                 self._thread.start()
 
     def leave(self, user: str) -> None:
-        """Stop the thread if this was the last who used it; the connection is kept."""
+        """Stop the thread if this was the last who used it; the connection is kept.
+
+        It listens no more: what nobody takes in would pile up in the server.
+        """
         with self._lock:
             self._users.discard(user)
             if self._users:
                 return
         self._stop()
+        with self._lock:
+            if self._session is not None and self._thread is None and not self._is_pooled():
+                try:
+                    self._session.run("UNLISTEN *")
+                except psycopg.Error:
+                    self._lose()
+
+    def _is_pooled(self) -> bool:
+        server = self._database.server
+        return server is not None and server.is_pooled
 
     def do(self, work: Callable[[Cursor], R]) -> R:
         """Do some work in a transaction of its own; it may be done twice."""
@@ -115,7 +130,7 @@ class Keeper:
             session = self._database.connect()
             self._database.watchdog.watch(session, LIMIT)
             try:
-                if self._database.server and not self._database.server.is_pooled:
+                if not self._is_pooled():
                     session.run("SET lock_timeout = '2s'")
                     session.run("SET idle_in_transaction_session_timeout = '5s'")
                     session.run(f"LISTEN {self._channel}")
