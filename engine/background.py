@@ -189,7 +189,7 @@ class Background:
             or self._dirty
             or (self._lapse is not None and clock.now_us() >= self._lapse)
         ):
-            has_lapsed, self._lapse = self.worker.lapses()
+            has_lapsed, self._lapse = self.worker.neighbours.lapses()
             self._more |= has_lapsed
             self._dirty |= has_lapsed
         return is_full

@@ -17,6 +17,7 @@ from engine.core import commands as c
 from engine.core.fit import misfit
 from engine.driver import Driver
 from engine.namesakes import made_up, namesakes, tell_of
+from engine.neighbours import Neighbours
 from engine.repository import Hold, KnownWorkflow, Repository
 from engine.turns import Turns
 from eventstore import Claim, Log, Tip, WorkerRow, clock
@@ -27,7 +28,6 @@ ROUND = 1.0  # real seconds: the slow poll beneath the hints
 SLICE = 0.05  # real seconds: how soon a frozen clock that was moved is noticed
 CLAIM_ONE = 100  # runs looked at to find one
 SKIP = 5.0  # real seconds in which a run is left to a better worker
-SKEW = 4  # a clock that is off by more than this part of the lease is told of
 ASYNC_SLOTS = 1000  # async attempts in flight at once
 
 
@@ -46,12 +46,12 @@ class Worker:
         self.id = turns.worker
         self.name = name or made_up(socket.gethostname(), os.getpid())
         self.lease = int(lease * clock.SECOND)
+        self.neighbours = Neighbours(log_, self.id, self.name, self.lease)
         self._until = 0
         self._since = 0
         self.drivers: WeakSet[Driver] = WeakSet()  # all that hold runs for this worker
         self._skips: dict[str, float] = {}  # runs left to a better worker -> real seconds
         self._told: set[str] = set()  # ids of workers of this name, each told of once
-        self._is_skewed = False
         self._entered = False
         self._callers = 0  # threads of callers that drive
         self._lock = threading.Lock()
@@ -233,28 +233,6 @@ class Worker:
         head = self.log.head(run_id)
         if head is not None and head.owner == self.id and not self.holds(run_id):
             self.log.release(run_id, head.tip, due=clock.now_us())
-
-    def lapses(self) -> tuple[bool, int | None]:
-        """Say whether another worker's lease has run out, and when the next one does."""
-        now = clock.now_us()
-        leases = self.log.leases()
-        if self.id in leases:
-            self._tell_skew(leases[self.id].skew)
-        others = [lease.until for worker, lease in leases.items() if worker != self.id]
-        next_ = min((until for until in others if until > now), default=None)
-        return any(until <= now for until in others), next_
-
-    def _tell_skew(self, skew: int | None) -> None:
-        """Say once that this clock and the database's are far apart; it decides nothing."""
-        is_far = skew is not None and abs(skew) * SKEW > self.lease
-        if is_far and skew is not None and not self._is_skewed:
-            log.warning(
-                "the clock of worker %s is %.1f s %s the database server's; timers are late and"
-                " leases misjudged by as much: see to the clocks of these hosts",
-                self.name, abs(skew) / clock.SECOND, "ahead of" if skew > 0 else "behind",
-                extra={"action": "clock_skewed"},
-            )  # fmt: skip
-        self._is_skewed = is_far
 
     def sweep(self, driver: Driver) -> bool:
         """Do what only the passing of time asks for: bury the dead, wake behind breakers."""

@@ -9,7 +9,7 @@ LAST = "\U0010ffff"  # no id goes on with it
 
 
 class Census:
-    """The questions of whoever looks after a log."""
+    """The part of a log that whoever looks after it asks."""
 
     def __init__(self, database: Database) -> None:
         self._database, self._sql = database, database.sql
@@ -22,11 +22,11 @@ class Census:
         """Give how many streams each worker owns, by kind and name."""
         return list(starmap(Holding, self._database.query(self._sql.HOLDINGS)))
 
-    def overdue(self, kind: str, now: int) -> list[Overdue]:
-        """Give how many streams of a kind are due and unowned, the latest first."""
+    def overdue(self, kind: str, *, now: int) -> list[Overdue]:
+        """Give how many streams of a kind are due at `now` and unowned, the latest first."""
         return list(starmap(Overdue, self._database.query(self._sql.OVERDUE, (kind, now))))
 
-    def matching(self, kind: str, text: str, limit: int) -> list[str]:
+    def matching(self, kind: str, text: str, *, limit: int) -> list[str]:
         """Give ids of a kind that begin with a text; if none does, those that end with it."""
         bound = (kind, text, text + LAST, limit)
         rows = self._database.query(self._sql.BEGINNING, bound)

@@ -16,13 +16,13 @@ from eventstore.retention import Retention
 from eventstore.snapshots import Snapshots
 from eventstore.sql_moving import SqlMoving
 from eventstore.store import Append, Claim, Head, InboxKey, Listener, WorkerRow
-from eventstore.tally import Count, Holding, Lease, Overdue
+from eventstore.tally import Lease
 from eventstore.workers import Leases
 
 _open_logs: "weakref.WeakSet[SqlLog]" = weakref.WeakSet()
 
 
-class SqlLog(SqlMoving):
+class SqlLog(SqlMoving, Census):
     """A log in a SQL database; see `store.Log`.
 
     Args:
@@ -31,15 +31,15 @@ class SqlLog(SqlMoving):
     """
 
     def __init__(self, url: str, parts: Parts) -> None:
-        super().__init__(parts)
+        SqlMoving.__init__(self, parts)
         self.url, self._parts = url, parts
         self.database = database = parts.database
+        Census.__init__(self, database)
         self.path, self.counters = database.path, database.counters
         self._writer = writer = parts.writer
         self._reading = Reading(database, parts.horizon)
         self._claims = Claims(database, writer)
         self._leases = Leases(database, parts.desk, parts.locks)
-        self._census = Census(database)
         self._snapshots = Snapshots(database, writer)
         self._blobs = Blobs(database, writer)
         self._retention = Retention(database, writer, parts.room)
@@ -124,22 +124,6 @@ class SqlLog(SqlMoving):
         return self._reading.heads(
             kind=kind, name=name, status=status, key=key, tags=tags, since=since, limit=limit
         )
-
-    def counts(self, kind: str) -> list[Count]:
-        """Give how many streams of a kind there are, by name, status and need."""
-        return self._census.counts(kind)
-
-    def holdings(self) -> list[Holding]:
-        """Give how many streams each worker owns, by kind and name."""
-        return self._census.holdings()
-
-    def overdue(self, kind: str, *, now: int) -> list[Overdue]:
-        """Give how many streams of a kind are due at `now` and unowned, the latest first."""
-        return self._census.overdue(kind, now)
-
-    def matching(self, kind: str, text: str, *, limit: int) -> list[str]:
-        """Give ids of a kind that begin with a text; if none does, those that end with it."""
-        return self._census.matching(kind, text, limit)
 
     def claim(
         self, worker: str, *, kind: str, now: int, limit: int,

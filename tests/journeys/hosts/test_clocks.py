@@ -26,7 +26,7 @@ def test_a_clock_that_is_off_is_told_once(fleet, caplog, ahead, told):
     ):
         assert fleet.engine.start("light", x=1).result(timeout=10) == 1
         wait_for(lambda: warned(caplog), "a warning")
-        fleet.engine.worker.lapses()
+        fleet.engine.worker.neighbours.lapses()
         (worker,) = fleet.engine.log.workers()
     assert abs(worker.skew / 1e6 - ahead) < 1
     assert len(warned(caplog)) == 1
@@ -36,7 +36,7 @@ def test_a_clock_that_is_off_is_told_once(fleet, caplog, ahead, told):
 def test_a_clock_that_agrees_is_not_told_of(fleet, caplog):
     """On the server's own host there is no warning, and the skew is a few milliseconds."""
     with caplog.at_level(logging.WARNING), fleet.engine:
-        fleet.engine.worker.lapses()
+        fleet.engine.worker.neighbours.lapses()
         (worker,) = fleet.engine.log.workers()
     assert warned(caplog) == []
     assert abs(worker.skew / 1e6) < 1
