@@ -213,14 +213,14 @@ def timed(code: str) -> float:
 
 def main() -> None:
     """Run all, or what is named."""
-    from benchmarks import grown, together  # noqa: PLC0415 - they say things by this file
+    from benchmarks import grown, moving, together  # noqa: PLC0415 - they say things by this file
     from benchmarks.places import places  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "what",
         nargs="*",
-        help="sleep, one, many, long, import, together, timers, grown; default: all but grown",
+        help="sleep, one, many, long, import, together, timers, moving, grown; all but grown",
     )
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--events", type=int, default=10_000_000, help="of `grown`")
@@ -237,10 +237,11 @@ def main() -> None:
     both: dict[str, Callable[[str], None]] = {
         "together": lambda kind: together.measure(at, kind, whole),
         "timers": lambda kind: grown.timers(at, kind),
+        "moving": lambda kind: moving.measure(at, kind, options.runs * 20),
         "grown": lambda kind: grown.appending(at, kind, options.events),
     }
-    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, SQLite, synchronous=FULL")
-    wanted = options.what or [*parts, "together", "timers"]
+    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, everything synchronous")
+    wanted = options.what or [*parts, "together", "timers", "moving"]
     with places(postgres=not options.sqlite) as at:
         for name in wanted:
             if name in parts:
