@@ -9,6 +9,7 @@ text, as on SQLite.
 import re
 from typing import Any
 
+from eventstore.postgres.statements_counting import COUNTING
 from eventstore.postgres.statements_moving import moving
 
 _EVENT = (
@@ -154,24 +155,6 @@ _TEXTS_OF: dict[str, str] = {
         " AND line.priority = queue.priority AND due > %s ORDER BY due LIMIT 1))"
         " FROM queue WHERE priority IS NOT NULL"
     ),
-    "COUNTS": (
-        "SELECT name, status, needs, count(*),"
-        " sum(CASE WHEN purged IS NULL THEN version ELSE 0 END)::bigint, count(purged)"
-        " FROM @stream WHERE kind = %s GROUP BY name, status, needs ORDER BY name, status, needs"
-    ),
-    "HOLDINGS": (
-        "SELECT owner, kind, name, count(*) FROM @stream WHERE owner IS NOT NULL"
-        " GROUP BY owner, kind, name ORDER BY owner, kind, name"
-    ),
-    "OVERDUE": (
-        "SELECT name, needs, count(*), min(due) FROM @stream"
-        " WHERE kind = %s AND owner IS NULL AND due IS NOT NULL AND due <= %s"
-        " GROUP BY name, needs ORDER BY min(due), name"
-    ),
-    "BEGINNING": (
-        "SELECT id FROM @stream WHERE kind = %s AND id >= %s AND id < %s ORDER BY id LIMIT %s"
-    ),
-    "ENDING": "SELECT id FROM @stream WHERE kind = %s AND right(id, %s) = %s ORDER BY id LIMIT %s",
     "OWNED": "SELECT id, version, due FROM @stream WHERE owner = %s",
     # Workers.
     "WORKERS": (
@@ -301,7 +284,7 @@ class Statements:
 
     def __init__(self, schema: str) -> None:
         quoted = '"' + schema.replace('"', '""').replace("%", "%%") + '".'
-        for name, text in (_TEXTS_OF | moving(_EVENT, _TEXTS)).items():
+        for name, text in (_TEXTS_OF | COUNTING | moving(_EVENT, _TEXTS)).items():
             setattr(self, name, re.sub("@", lambda _: quoted, text))
         self.schema = quoted
         self.GIVE_OUT = (self.GIVE_ON,)

@@ -5,6 +5,14 @@ Another database brings a room like this one with the same names.
 """
 
 from eventstore import schema
+from eventstore.sqlite.statements_counting import (  # noqa: F401 - they are asked for here
+    BEGINNING,
+    COUNTS,
+    ENDING,
+    HOLDINGS,
+    NEXT_DUE,
+    OVERDUE,
+)
 
 EVENT = (
     "SELECT position, stream, version, type, type_version, epoch, subject, source, dest, data,"
@@ -134,39 +142,6 @@ ASLEEP = (
 )
 ASLEEP_TO_WAKE = ASLEEP
 WAKE = "UPDATE stream SET due = ? WHERE id IN (SELECT value FROM json_each(?))"
-_QUEUED = (
-    " FROM stream AS line INDEXED BY stream_ready"
-    " WHERE owner IS NULL AND due IS NOT NULL AND line.kind ="
-)
-# From priority to priority: they are a few, and the index goes by them.
-NEXT_DUE = (
-    "WITH RECURSIVE queue(kind, priority) AS ("
-    " SELECT kind, (SELECT max(priority)" + _QUEUED + " wanted.kind)"
-    " FROM (SELECT value AS kind FROM json_each(?)) AS wanted"
-    " UNION ALL"
-    " SELECT kind, (SELECT max(priority)" + _QUEUED + " queue.kind"
-    " AND line.priority < queue.priority) FROM queue WHERE priority IS NOT NULL)"
-    " SELECT min((SELECT min(due)" + _QUEUED + " queue.kind"
-    " AND line.priority = queue.priority AND due > ?))"
-    " FROM queue WHERE priority IS NOT NULL"
-)
-COUNTS = (
-    "SELECT name, status, needs, count(*),"
-    " sum(CASE WHEN purged IS NULL THEN version ELSE 0 END), count(purged)"
-    " FROM stream WHERE kind = ? GROUP BY name, status, needs ORDER BY name, status, needs"
-)
-HOLDINGS = (
-    "SELECT owner, kind, name, count(*) FROM stream WHERE owner IS NOT NULL"
-    " GROUP BY owner, kind, name ORDER BY owner, kind, name"
-)
-OVERDUE = (
-    "SELECT name, needs, count(*), min(due) FROM stream INDEXED BY stream_ready"
-    " WHERE kind = ? AND owner IS NULL AND due IS NOT NULL AND due <= ?"
-    " GROUP BY name, needs ORDER BY min(due), name"
-)
-# `+`: by the index of ids, of which few begin so.
-BEGINNING = "SELECT id FROM stream WHERE +kind = ? AND id >= ? AND id < ? ORDER BY id LIMIT ?"
-ENDING = "SELECT id FROM stream WHERE kind = ? AND substr(id, -?) = ? ORDER BY id LIMIT ?"
 OWNED = "SELECT id, version, due FROM stream WHERE owner = ?"
 
 # -- workers
