@@ -48,7 +48,6 @@ ON_POSTGRES = {
     "test_schedules",
     "test_signals_timers",
     "test_steering",
-    "test_time",
     "test_together",
     "test_webhooks",
 }
