@@ -75,9 +75,10 @@ class Listening:
         """Find ends that other processes wrote, for who waits here."""
         with self._lock:
             waited = list(self._ended)
-        for run_id in waited:
-            head = self._log.head(run_id)
-            if head is not None and head.status in ENDED:
+        if not waited:
+            return
+        for run_id, status in self._log.statuses(waited).items():
+            if status in ENDED:
                 self._tell_ended(run_id, None)
 
     def let_go(self) -> None:
