@@ -18,15 +18,23 @@ from rich.progress import (
 
 
 class Bar:
-    """A bar while it is entered; says nothing where stderr is no terminal.
+    """A bar from the first word of it until it is left; nothing where stderr is no terminal.
 
     Args:
         what: what is done, for people.
         total: how much there is to do; None: not known yet.
         is_bytes: show sizes, not counts.
+        silent: say nothing there either.
     """
 
-    def __init__(self, what: str, total: int | None = None, *, is_bytes: bool = False) -> None:
+    def __init__(
+        self,
+        what: str,
+        total: int | None = None,
+        *,
+        is_bytes: bool = False,
+        silent: bool = False,
+    ) -> None:
         counted: ProgressColumn = DownloadColumn() if is_bytes else MofNCompleteColumn()
         columns = (
             TextColumn("{task.description}"),
@@ -38,20 +46,20 @@ class Bar:
             *columns,
             console=Console(file=sys.stderr),
             transient=True,
-            disable=not sys.stderr.isatty(),
+            disable=silent or not sys.stderr.isatty(),
         )
         self._task: TaskID = self._bar.add_task(what, total=total)
 
     def told(self, done: int, total: int | None = None) -> None:
         """Hear how much is done, and how much there is if that is known by now."""
+        self._bar.start()  # not before, for another bar may come first
         if total is None:
             self._bar.update(self._task, completed=done)
         else:
             self._bar.update(self._task, completed=done, total=max(done, total))
 
     def __enter__(self) -> Self:
-        """Show it."""
-        self._bar.start()
+        """Make ready to show it."""
         return self
 
     def __exit__(

@@ -1,6 +1,5 @@
 """`backup`: a copy of a log that is at work."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,12 +8,11 @@ import typer
 from eventstore import clock
 from playhead import importing, render
 from playhead.cli import out, target
+from playhead.cli.bar import Bar
 from playhead.cli.options import App, Json, Url, Wrong
 
 if TYPE_CHECKING:
     from eventstore.backup import Copied
-
-STEPS = 20  # lines of progress at most, where lines cannot be overwritten
 
 
 def backup(
@@ -37,41 +35,13 @@ def backup(
             )
         from eventstore.backup import back_up  # noqa: PLC0415 - brings SQLAlchemy
 
-        copied = back_up(
-            source, str(dest.absolute()), force=force,
-            progress=Meter("copied", silent=json),
-        )  # fmt: skip
+        with Bar("copying pages", silent=json) as bar:
+            copied = back_up(source, str(dest.absolute()), force=force, progress=bar.told)
     shown = importing.shown(copied.path)
     if json:
         out.result({"path": shown, **_doc(copied)})
     else:
         _say(shown, copied)
-
-
-class Meter:
-    """How far a long command is, on stderr.
-
-    Args:
-        what: What is counted, such as "copied".
-        silent: Say nothing.
-    """
-
-    def __init__(self, what: str, *, silent: bool = False) -> None:
-        self._what, self._silent, self._told = what, silent, -1
-
-    def __call__(self, done: int, total: int) -> None:
-        """Hear that so many are done of so many."""
-        part = 100 if not total else 100 * done // total
-        over = sys.stderr.isatty()
-        if self._silent or (part == self._told if over else part < self._told + 100 // STEPS):
-            return
-        self._told = part
-        if over:
-            end = "\n" if done == total else ""
-            sys.stderr.write(f"\r\x1b[K{self._what} {part} %{end}")
-            sys.stderr.flush()
-        else:
-            out.note(f"{self._what} {part} %")
 
 
 def size_words(count: int | None) -> str:

@@ -1,7 +1,6 @@
 """`prune`: ended runs that are old lose their history; `--export` writes it to a file first."""
 
 import contextlib
-import importlib
 import os
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -12,10 +11,12 @@ import typer
 
 import playhead
 from eventstore import clock
+from eventstore.export import export as write_log
 from playhead import importing, render
 from playhead.cli import out, target
+from playhead.cli.bar import Bar
 from playhead.cli.inputs import read_since
-from playhead.cli.keeping import Meter, size_words
+from playhead.cli.keeping import size_words
 from playhead.cli.options import App, Json, Url, Wrong
 
 if TYPE_CHECKING:
@@ -75,11 +76,9 @@ def prune(
         if dry_run:
             done = due
         else:
-            meter, total = Meter("pruned", silent=json), due.runs.total()
-            done = pruning.prune(
-                export=None if export is None else _exporter(engine.log, export, silent=json),
-                told=lambda gone: meter(gone, max(gone, total)),
-            )
+            write = None if export is None else _exporter(engine.log, export, silent=json)
+            with Bar("pruning runs", due.runs.total(), silent=json) as bar:
+                done = pruning.prune(export=write, told=bar.told)
     if json:
         out.result({"dry_run": dry_run, **_doc(done)})
     else:
@@ -99,14 +98,12 @@ def _exporter(log: "Log", path: Path, *, silent: bool) -> "Callable[[Collection[
     """Give what writes runs to a file, which has its name only when it is whole and safe."""
 
     def write(ids: Collection[str]) -> None:
-        export = importlib.import_module("eventstore.export").export  # only if asked for
         part = path.with_name(f"{path.name}.{clock.new_id()}.part")
         try:
-            with part.open("xb") as file:
-                export(
-                    log, file.write, streams=ids, program=playhead.__version__,
-                    told=Meter("written", silent=silent),
-                )  # fmt: skip
+            with part.open("xb") as file, Bar("exporting events", silent=silent) as bar:
+                write_log(
+                    log, file.write, streams=ids, program=playhead.__version__, told=bar.told
+                )
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)

@@ -1,6 +1,5 @@
 """`migrate`, `backup` and `prune`: what they say, and how they end."""
 
-import importlib.util
 import json
 import sqlite3
 from datetime import timedelta
@@ -15,7 +14,6 @@ from eventstore import clock
 HISTORY = Path(__file__).parents[2] / "histories" / "schema-1.sql"
 URL = ("--url", "sqlite:///app.db")
 OLD = ("--url", "sqlite:///old.db")
-MOVES = importlib.util.find_spec("eventstore.export") is not None
 
 
 @pytest.fixture
@@ -175,7 +173,6 @@ def test_filters(aged: Any) -> None:
     assert aged("runs", *URL).stdout.count("pruned on") == 1
 
 
-@pytest.mark.skipif(not MOVES, reason="this version cannot export yet")
 def test_an_export_holds_what_goes(aged: Any, folder: Path) -> None:
     """The file is whole before anything is deleted, and has exactly the runs that went."""
     rows = json.loads(aged("runs", *URL, "--json").stdout)
