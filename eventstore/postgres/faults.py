@@ -37,8 +37,8 @@ _MEANING: dict[str, tuple[type[StorageError], str]] = {
     "42501": (
         StorageReadOnly,
         (
-            "the rights are missing; the user needs CREATE on the database once, then the rights to"
-            " the schema of the log"
+            "the rights are missing; the user needs CREATE on the database once, or a schema of"
+            " the log's name that it owns"
         ),
     ),
     "42": (StorageCorrupt, "the log's tables are not as they should be"),

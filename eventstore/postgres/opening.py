@@ -20,6 +20,7 @@ from eventstore.postgres.guards import GUARDS
 from eventstore.postgres.session import Session
 
 _FOUNDING = 5787091183  # of the advisory lock under which a log is founded
+_IS_THERE = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
 OLDEST = 150000  # server_version_num
 
 
@@ -150,7 +151,9 @@ def found(session: Session, address: Address) -> None:
     try:
         session.run("SELECT pg_advisory_xact_lock(%s)", (_FOUNDING,))
         if not recognise(session, address):
-            session.run(f"CREATE SCHEMA IF NOT EXISTS {quoted[:-1]}".replace("%", "%%"))
+            # IF NOT EXISTS asks for the right to make one even where there is one.
+            if not session.run(_IS_THERE, (address.schema,)).fetchone():
+                session.run(f"CREATE SCHEMA {quoted[:-1]}".replace("%", "%%"))
             schema.tables.create_all(held)
             for guard in GUARDS:
                 raw.execute(guard.replace("@", quoted).encode())

@@ -121,6 +121,16 @@ def test_missing_rights(postgres_url, run, postgres):
         opened(postgres_url)
 
 
+def test_a_schema_that_was_made_beforehand_is_enough(postgres_url, run, postgres):
+    """Who may not create schemas needs an empty one of its own, and no right on the database."""
+    name = postgres_url.rpartition("/")[2]
+    run("CREATE SCHEMA playhead")
+    postgres.execute(f"REVOKE CREATE ON DATABASE {name} FROM PUBLIC, app")
+    postgres.execute(f"ALTER DATABASE {name} OWNER TO postgres")
+    opened(postgres_url)
+    assert ("event",) in run("SELECT tablename FROM pg_tables WHERE schemaname = 'playhead'")
+
+
 def test_many_found_one_log_at_once(postgres_url):
     """Eight threads, each with a log of its own, meet an empty database: one founds it."""
     faults = []
