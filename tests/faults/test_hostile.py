@@ -10,6 +10,7 @@ import pytest
 
 from eventstore.errors import LogError
 from playhead import Engine, PlayheadError, Signal, StorageError, Workflow, step
+from tests.servers.kinds import POSTGRES
 
 
 @step
@@ -100,9 +101,11 @@ SQL = [
 
 
 @pytest.mark.parametrize("attack", SQL)
-def test_filters_keys_and_tags_are_values_and_never_sql(file_url, attack):
+@pytest.mark.parametrize("place", ["file", POSTGRES])
+def test_filters_keys_and_tags_are_values_and_never_sql(request, place, attack):
     """Row 48: each finds what bears that very text, and nothing else; the log is as it was."""
-    engine = Engine(file_url, workflows=[taking, waiting])
+    asked = {"file": "file_url", "postgres": "postgres_log_url"}[place]
+    engine = Engine(request.getfixturevalue(asked), workflows=[taking, waiting])
     plain = engine.start(taking, x=1, key="k", tags={"t": "v"})
     mine = engine.start(taking, x=2, key=attack, tags={attack: attack})
     engine.run_until_idle()
