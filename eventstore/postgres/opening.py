@@ -20,6 +20,11 @@ from eventstore.postgres.guards import GUARDS
 from eventstore.postgres.session import Session
 
 _FOUNDING = 5787091183  # of the advisory lock under which a log is founded
+# `local`, `remote_write` and `remote_apply` wait for the disk, too, and are somebody's choice.
+_ON_DISK = (
+    "SELECT set_config('synchronous_commit', 'on', false)"
+    " WHERE current_setting('synchronous_commit') = 'off'"
+)
 _IS_THERE = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
 OLDEST = 150000  # server_version_num
 
@@ -178,8 +183,10 @@ def tune_writer(session: Session) -> None:
 
     Rows of a batch come in the order of their streams' ids, and are to be locked in that order:
     a plan that gathers them in another one could meet another writer's in a deadlock. A process
-    that is stopped in mid-transaction is not to keep others from the rows that it has locked.
+    that is stopped in mid-transaction is not to keep others from the rows that it has locked. What
+    is acknowledged is on disk, whatever this database or user has been told about other programs.
     """
+    session.run(_ON_DISK)
     session.run("SET lock_timeout = '10s'")
     session.run("SET idle_in_transaction_session_timeout = '5s'")
     session.run("SET enable_hashjoin = off")

@@ -131,6 +131,17 @@ def test_a_schema_that_was_made_beforehand_is_enough(postgres_url, run, postgres
     assert ("event",) in run("SELECT tablename FROM pg_tables WHERE schemaname = 'playhead'")
 
 
+@pytest.mark.parametrize(("given", "kept"), [("off", "on"), ("remote_apply", "remote_apply")])
+def test_what_is_acknowledged_is_on_disk(postgres_url, run, given, kept):
+    """A database that does not wait for its disk does for us; a stricter choice is left alone."""
+    name = postgres_url.rpartition("/")[2]
+    run(f"ALTER DATABASE {name} SET synchronous_commit = {given}")
+    log = open_log(postgres_url)
+    birth(log, "s")
+    assert log.database.ready().run("SHOW synchronous_commit").fetchone() == (kept,)
+    log.close()
+
+
 def test_many_found_one_log_at_once(postgres_url):
     """Eight threads, each with a log of its own, meet an empty database: one founds it."""
     faults = []
