@@ -103,7 +103,8 @@ def postgres_log_url(postgres: Any, _shared_database: str) -> str:
 
     It costs a third of a database of its own, and is for tests that do not look at the server.
     """
-    return f"{postgres.url(_shared_database)}?schema=test_{next(_numbers)}"
+    url = postgres.url(_shared_database)
+    return f"{url}{'&' if '?' in url else '?'}schema=test_{next(_numbers)}"
 
 
 @pytest.fixture

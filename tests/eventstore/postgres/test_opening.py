@@ -112,21 +112,21 @@ def test_text_in_another_encoding(postgres):
         postgres.drop("latin")
 
 
-def test_missing_rights(postgres_url, run, postgres):
+def test_missing_rights(own_postgres, postgres_url, run):
     """Who may not create a schema hears which rights are missing."""
     name = postgres_url.rpartition("/")[2]
-    postgres.execute(f"REVOKE CREATE ON DATABASE {name} FROM PUBLIC, app")
-    postgres.execute(f"ALTER DATABASE {name} OWNER TO postgres")
+    own_postgres.execute(f"REVOKE CREATE ON DATABASE {name} FROM PUBLIC, app")
+    own_postgres.execute(f"ALTER DATABASE {name} OWNER TO postgres")
     with pytest.raises(StorageReadOnly, match="CREATE on the database"):
         opened(postgres_url)
 
 
-def test_a_schema_that_was_made_beforehand_is_enough(postgres_url, run, postgres):
+def test_a_schema_that_was_made_beforehand_is_enough(own_postgres, postgres_url, run):
     """Who may not create schemas needs an empty one of its own, and no right on the database."""
     name = postgres_url.rpartition("/")[2]
     run("CREATE SCHEMA playhead")
-    postgres.execute(f"REVOKE CREATE ON DATABASE {name} FROM PUBLIC, app")
-    postgres.execute(f"ALTER DATABASE {name} OWNER TO postgres")
+    own_postgres.execute(f"REVOKE CREATE ON DATABASE {name} FROM PUBLIC, app")
+    own_postgres.execute(f"ALTER DATABASE {name} OWNER TO postgres")
     opened(postgres_url)
     assert ("event",) in run("SELECT tablename FROM pg_tables WHERE schemaname = 'playhead'")
 
