@@ -1,12 +1,24 @@
 """The same application moves from a SQLite file to PostgreSQL and back, by its url alone."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from eventstore import NEW, Append, Headline, Row, Write, open_log
+from eventstore.testing import fact
 from playhead import Engine
+from tests.servers.waiting import wait_for
+
+WRITING = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND backend_xid IS NOT NULL"
+    " AND application_name = 'playhead'"
+)
+GUARDS = "SELECT count(*) FROM pg_trigger WHERE tgenabled = 'O' AND NOT tgisinternal"
 
 
 @pytest.mark.slow
@@ -40,3 +52,44 @@ def test_from_sqlite_to_postgresql_and_back(cli: Any, folder: Path, postgres_url
     assert "1 of them went on from where they stood" in grown.stderr
     rows = [json.loads(cli("runs", "--url", url, "--json").stdout) for url in hops[1:]]
     assert rows[0] == rows[1]
+
+
+@pytest.mark.slow
+def test_killed_while_it_arrives_on_a_server_and_done_again(
+    tmp_path: Path, own_postgres: Any, postgres_database: str, postgres_url: str
+) -> None:
+    """SIGKILL while the import writes leaves nothing of it, and every guard; again, it is whole."""
+    source = open_log(f"sqlite:///{tmp_path}/app.db")
+    for start in range(0, 4000, 500):
+        names = [f"r{number:05}" for number in range(start, start + 500)]
+        writes = tuple(
+            Write(n, "run", NEW, (fact(),) * 5, Row("succeeded"), Headline("w")) for n in names
+        )
+        source.append(Append(f"a{start}", writes))
+    source.close()
+    target = open_log(postgres_url)
+    assert target.last_position() == 0
+    guards = own_postgres.execute(GUARDS, database=postgres_database)
+    playhead = [sys.executable, "-m", "playhead"]
+    leaving = [*playhead, "export", "--url", "sqlite:///app.db", "--out", "log.jsonl"]
+    subprocess.run(leaving, cwd=tmp_path, check=True, capture_output=True)
+    arriving = [*playhead, "import", "log.jsonl", "--url", postgres_url]
+    child = subprocess.Popen(arriving, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    wait_for(
+        lambda: own_postgres.execute(WRITING, [postgres_database]), "an import that writes"
+    )
+    child.send_signal(signal.SIGKILL)
+    assert child.wait(20) == -signal.SIGKILL
+    wait_for(
+        lambda: not own_postgres.execute(WRITING, [postgres_database]), "the end of its backend"
+    )
+    assert target.heads(kind="run") == target.read_all() == []
+    assert own_postgres.execute(GUARDS, database=postgres_database) == guards
+    for said in ("imported 4000 streams, 20000 events", "4000 streams were here already"):
+        done = subprocess.run(
+            arriving, cwd=tmp_path, check=True, capture_output=True, text=True
+        )
+        assert said in done.stderr
+    assert own_postgres.execute(GUARDS, database=postgres_database) == guards
+    assert list(target.verify()) == []
+    target.close()
