@@ -25,6 +25,11 @@ from eventstore.sqlite.session import Session, engine_of, schema_of
 PAGES = 1024  # copied in one step; writers in other processes never wait for it
 _BESIDE = ("-wal", "-journal")  # what SQLite would take for a part of the copy
 
+_NOT_WRITTEN = {  # what cannot be said of the log, which is only read
+    sqlite3.SQLITE_FULL: "there is no room left on its disk; free some, or name a file elsewhere",
+    sqlite3.SQLITE_CANTOPEN: "its folder cannot be written; name a file in another",
+    sqlite3.SQLITE_READONLY: "its folder cannot be written; name a file in another",
+}
 _RUNS = "SELECT kind, status, count(*) FROM stream GROUP BY kind, status ORDER BY kind, status"
 _EVENTS = "SELECT count(*), max(at) FROM event"
 
@@ -79,7 +84,7 @@ def back_up(
         with Patience(source).translated(), _reader(source) as session:
             if schema_of(session, source) is None:
                 raise StorageUnsuitable(f"{source} is empty: there is nothing to copy")
-            _copy(session.raw, part, progress)
+            _copy(session.raw, part, target, progress)
         copied = _look(part, target)
         if copied.faults:
             raise StorageCorrupt(
@@ -136,17 +141,28 @@ def _reader(source: str) -> Iterator[Session]:
 
 
 def _copy(
-    raw: sqlite3.Connection, part: str, progress: Callable[[int, int], None] | None
+    raw: sqlite3.Connection, part: str, target: str, progress: Callable[[int, int], None] | None
 ) -> None:
     def step(_status: int, remaining: int, total: int) -> None:
         if progress is not None:
             progress(total - remaining, total)
 
-    copy = sqlite3.connect(part, isolation_level=None)
+    try:
+        copy = sqlite3.connect(part, isolation_level=None)
+    except sqlite3.Error as error:
+        raise _not_written(error, target) from error
     try:
         raw.backup(copy, pages=PAGES, progress=step, sleep=0)
+    except sqlite3.Error as error:
+        raise _not_written(error, target) from error
     finally:
         copy.close()
+
+
+def _not_written(error: sqlite3.Error, target: str) -> Exception:
+    """Give what to say of the copy; what may as well be the log's is left as it is. *Pure.*"""
+    reason = _NOT_WRITTEN.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+    return error if reason is None else StorageError(f"cannot write {target}: {reason}")
 
 
 def _look(part: str, target: str) -> Copied:

@@ -177,6 +177,18 @@ def test_a_full_disk_leaves_nothing_behind(file_log, path, tmp_path):
     assert list(file_log.verify()) == []
 
 
+def test_a_folder_that_takes_no_file_is_named_and_not_the_log(file_log, path):
+    """What cannot be written is the copy: the words are about it, and what to do."""
+    filled(file_log)
+    if not Path("/proc/self").is_dir():
+        pytest.skip("there is no /proc, where nobody makes a file")
+    with pytest.raises(
+        StorageError, match="cannot write /proc/copy: its folder cannot be"
+    ) as no:
+        back_up(str(path), "/proc/copy")
+    assert str(path) not in str(no.value)
+
+
 def test_a_copy_that_is_killed_has_no_name(file_log, path, tmp_path):
     """Killed at a step, the copy of yesterday stays, and the next one is made as ever."""
     filled(file_log)
