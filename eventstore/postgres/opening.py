@@ -67,6 +67,11 @@ def connect(engine: sa.Engine, address: Address, *, is_pooled: bool = False) -> 
                 f"{address.place}: the server has no connection left; raise max_connections or use"
                 f" a pooler ({told})"
             ) from None
+        if isinstance(error, psycopg.ProgrammingError) or "invalid " in told or "SSL" in told:
+            raise StorageUnsuitable(
+                f"{address.place}: the url asks for what cannot be; mend its port, or the options"
+                f" behind its `?` ({told})"
+            ) from None
         if faults.code_of(error):
             raise faults.translate(error, address.place) from None
         raise StorageUnreachable(

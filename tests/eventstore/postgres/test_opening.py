@@ -40,6 +40,16 @@ def opened(url):
     return log
 
 
+@pytest.mark.parametrize("asked", ["nonsense=1", "connect_timeout=soon", "sslmode=perhaps"])
+def test_an_option_that_cannot_be_is_told_as_such(postgres_url, asked):
+    """Not as a server that does not answer."""
+    joined = "&" if "?" in postgres_url else "?"
+    log = open_log(f"{postgres_url}{joined}{asked}")
+    with pytest.raises(StorageUnsuitable, match="mend its port, or the options"):
+        log.head("nothing")
+    log.close()
+
+
 def test_nobody_answers():
     """The error names host and port, and how long it waited."""
     with socket.socket() as free:
