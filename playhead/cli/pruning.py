@@ -63,6 +63,11 @@ def prune(
                 " one first"
             )
     before = clock.to_us(read_since(older_than))
+    if before > clock.now_us():
+        raise Wrong(
+            f"--older-than {older_than} is still to come, so that every ended run would lose its"
+            " history; if that is meant: --older-than 0s"
+        )
     if export is not None:
         _check_target(export)
     from engine.pruning import Pruning, Wish  # noqa: PLC0415 - after what is said of the words

@@ -150,6 +150,7 @@ def test_a_key_of_a_pruned_run_is_taken(aged: Any) -> None:
     [
         (("--older-than", "30d", "--status", "waiting"), "only ended runs can be pruned"),
         (("--older-than", "30d", "--status", "paused"), "cancel a live one first"),
+        (("--older-than", "2999-01-01"), "is still to come"),
         (("--older-than", "soon"), "is no ISO time and no age"),
         (("--older-than", "30d", "--export", "app.py"), "is there already"),
         (("--older-than", "30d", "--export", "none/x.jsonl"), "there is no folder"),
