@@ -102,12 +102,7 @@ def _warn_of_workers(engine: "Engine", *, is_whole: bool) -> None:
 def _written(file: Path | None) -> Iterator[Callable[[bytes], Any]]:
     """Give what takes the lines; a file is there when it is whole, and not before."""
     if file is None:
-        try:
-            yield out.raw_lines
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise Wrong(f"cannot write to stdout: {error.strerror}") from None
+        yield out.raw_lines
         return
     part = file.with_name(file.name + ".part")
     try:
@@ -141,7 +136,9 @@ def import_(
         raise Wrong(target.MISSING)
     engine = loading.load_engine(app) if url is None and app else playhead.Engine(url or "")
     if engine.is_private:
-        raise Wrong(f"{engine.url} ends with this command; name a file: sqlite:///playhead.db")
+        raise Wrong(
+            f"{engine.place} ends with this command; name a file: sqlite:///playhead.db"
+        )
     with target.closed(engine), _opened(file) as (arriving, keep):
         try:
             taken = _take(engine, arriving, keep)
@@ -171,7 +168,7 @@ def _opened(file: str) -> Iterator[tuple[BinaryIO, BinaryIO | None]]:
             with Path(file).open("rb") as arriving:
                 yield arriving, None
         except OSError as error:
-            if error.filename != file:
+            if error.filename != str(Path(file)):
                 raise
             raise Wrong(f"cannot read {file}: {error.strerror}") from None
         return
@@ -206,7 +203,7 @@ class _Copying:
 def _tell(engine: "Engine", taken: "Taken") -> None:
     lines = {"stream": taken.streams, "event": taken.events, "key": taken.keys,
              "blob": taken.blobs, "cursor": taken.cursors}  # fmt: skip
-    out.note(f"imported {_count(lines)} into {engine.url}")
+    out.note(f"imported {_count(lines)} into {engine.place}")
     if taken.there or taken.grown:
         grown = f", {taken.grown} of them went on from where they stood" if taken.grown else ""
         here = taken.there + taken.grown

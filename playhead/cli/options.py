@@ -1,5 +1,6 @@
 """What many commands take: the app, the database, JSON; and how every command ends."""
 
+import errno
 import functools
 import os
 import sys
@@ -15,6 +16,7 @@ from playhead.cli import out
 from playhead.importing import AppRefused
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a stdout that is a file
 
 App = Annotated[
     str | None,
@@ -81,6 +83,13 @@ def guarded(command: Command) -> Command:
         except (playhead.PlayheadError, LogError) as refused:
             _debug()
             out.refuse(str(refused))
+            code = WRONG
+        except OSError as error:
+            if error.errno not in _UNWRITTEN or error.filename is not None:
+                raise
+            _debug()
+            _leave_pipe()
+            out.refuse(f"cannot write to stdout: {error.strerror}")
             code = WRONG
         except KeyboardInterrupt:
             out.note("interrupted")
