@@ -8,7 +8,7 @@ import os
 from eventstore.chains import Fault
 from eventstore.errors import StorageUnsuitable
 from eventstore.event import NEW, Event, NewEvent, Tip
-from eventstore.masking import masked
+from eventstore.masking import masked, masked_words
 from eventstore.memory import MemoryLog
 from eventstore.store import (
     Append,
@@ -26,7 +26,8 @@ from eventstore.store import (
 
 __all__ = [
     "NEW", "Append", "Claim", "Counters", "Event", "Fault", "Head", "Headline", "InboxKey",
-    "Listener", "Log", "NewEvent", "Row", "Tip", "WorkerRow", "Write", "masked", "open_log",
+    "Listener", "Log", "NewEvent", "Row", "Tip", "WorkerRow", "Write", "masked",
+    "masked_words", "open_log",
 ]  # fmt: skip
 
 _KNOWN = "sqlite:///file.db, sqlite:///:memory:, postgresql://… and memory:// are known"

@@ -4,6 +4,7 @@ import re
 
 HIDDEN = "***"
 _SECRET = re.compile(r"([?&][^=&]*(?:password|passwd|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
+_WRITTEN = re.compile(r"\b([a-z][a-z0-9+.-]*://[^\s:/@]*):(?!password@)\S*@", re.IGNORECASE)
 _FILES = ("sqlite", "memory")  # theirs name a file, which may be called anything
 
 
@@ -23,3 +24,14 @@ def masked(url: str) -> str:
     if at and has_password:
         rest = f"{user}:{HIDDEN}@{behind}"
     return _SECRET.sub(rf"\1{HIDDEN}", scheme + colon + rest)
+
+
+def masked_words(text: str) -> str:
+    """Give text without the passwords of the urls that are quoted in it. *Pure.*
+
+    What a user wrote in a wrong place is quoted in the refusal, whatever it was.
+    """
+    shown = _WRITTEN.sub(rf"\1:{HIDDEN}@", text)
+    if "://" not in shown:
+        return shown
+    return re.sub(r"\S+://\S+", lambda url: _SECRET.sub(rf"\1{HIDDEN}", url[0]), shown)

@@ -20,6 +20,10 @@ _DEFAULTS = {
     "tcp_user_timeout": "10000",
     "application_name": "playhead",
 }
+_UNREADABLE = (
+    "{} cannot be read as a url of PostgreSQL; write postgresql://user:password@host:5432/database,"
+    " with %-escapes for what is not a letter or a digit in the password"
+)
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -41,11 +45,9 @@ def address_of(url: str) -> Address:
     try:
         parsed = sa.make_url(url)
     except (ArgumentError, ValueError):
-        raise StorageUnsuitable(
-            f"{masked(url)} cannot be read as a url of PostgreSQL; write"
-            " postgresql://user:password@host:5432/database, with %-escapes for what is not a"
-            " letter or a digit in the password"
-        ) from None
+        raise StorageUnsuitable(_UNREADABLE.format(masked(url))) from None
+    if "@" in (parsed.host or ""):  # what stands before it may be half of a password
+        raise StorageUnsuitable(_UNREADABLE.format(masked(url)))
     query: dict[str, Any] = dict(parsed.query)
     schema = query.pop("schema", SCHEMA)
     if not isinstance(schema, str) or not schema or len(schema.encode()) > 50:

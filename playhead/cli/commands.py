@@ -1,10 +1,12 @@
 """The commands of the command line, each from its family's file."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import playhead
+from eventstore import masked_words
 from playhead.cli import (
     breaking,
     keeping,
@@ -23,7 +25,22 @@ from playhead.cli import (
 )
 from playhead.cli.options import guarded
 
+
+class Commands(TyperGroup):
+    """The commands; a refusal of what was written quotes it without passwords."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Obey the command."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if isinstance(said := getattr(error, "message", None), str):
+                error.message = masked_words(said)  # type: ignore[attr-defined]
+            raise
+
+
 app = typer.Typer(
+    cls=Commands,
     name="playhead",
     add_completion=False,
     no_args_is_help=True,

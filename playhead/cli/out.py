@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from eventstore import masked_words
+
 WIDE = 100_000  # columns: a listing that no terminal shows is never wrapped or shortened
 GAP = 2  # columns between two columns of a table
 LEAST = 20  # columns that the last one keeps on a narrow terminal
@@ -134,7 +136,7 @@ def note(text: str) -> None:
 
 def refuse(text: str) -> None:
     """Print to stderr why a command was not obeyed."""
-    note(f"playhead: {text}")
+    note(f"playhead: {masked_words(text)}")
 
 
 def styled(text: str) -> Text:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventstore import masked, open_log
+from eventstore import masked, masked_words, open_log
 from eventstore.errors import StorageUnsuitable
 
 CANARY = "c4n4ry"
@@ -11,6 +11,7 @@ WRITTEN = (
     "postgresql://ann:p/{}@host/db",
     "postgresql://ann:p?{}@host/db",
     "postgresql://ann:p@{}@host:port/db",
+    "postgresql://ann:p@{}@host/db",
     "postgresql://ann:p#[{}]@host/db",
     "postgresql://host/db?user=ann&password={}&schema=x",
     "postgresql://host/db?sslpassword={}",
@@ -47,3 +48,25 @@ def test_no_refusal_tells_it(written: str) -> None:
 def test_what_has_none_stays(url: str) -> None:
     """A file may be called anything; a url without a password is shown as it is."""
     assert masked(url) == url
+
+
+@pytest.mark.parametrize("written", WRITTEN[:-1])
+def test_a_sentence_that_quotes_a_url_hides_it(written: str) -> None:
+    """Whatever stands around the url."""
+    shown = masked_words(f"no run '{written.format(CANARY)}' here; see https://a.b/c")
+    assert CANARY not in shown
+    assert shown.endswith(" here; see https://a.b/c")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sqlite:///a.db: no",
+        "mail ann@host",
+        "write postgresql://user:password@host",
+        "see http://h:80/x",
+    ],
+)
+def test_a_sentence_without_a_password_stays(text: str) -> None:
+    """What is no password is told."""
+    assert masked_words(text) == text

@@ -1,6 +1,10 @@
 """Which log a command is about: an app's engine may be moved to another database."""
 
 import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from playhead import Engine, IntervalTrigger, Secrets, Workflow, step
 from playhead.cli.target import moved
@@ -49,3 +53,41 @@ def test_an_engine_moved_by_a_url_keeps_its_options() -> None:
     assert (there.codec, there.secrets) == (options["codec"], options["secrets"])
     assert (there.workflows, there.triggers) == (engine.workflows, engine.triggers)
     assert moved(engine, None) is moved(engine, URLS[0]) is engine
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("stats", "{}"),
+        ("show", "{}"),
+        ("serve", "{}"),
+        ("stats", "--app", "{}"),
+        ("start", "{}"),
+        ("prune", "--older-than", "{}"),
+        ("import", "{}"),
+        ("stats", "--url", "{}"),
+        ("backup", "copy.db", "-u", "{}"),
+    ],
+)
+def test_a_url_in_a_wrong_place_is_quoted_without_its_password(
+    cli: Any, words: tuple[str, ...]
+) -> None:
+    """Whatever was mistaken for what: the refusal may end in a ticket or in a log."""
+    cli("start", "app.py:waits")
+    url = "mysql://ann:c4n4ry@127.0.0.1/db"
+    given = () if "--url" in words or "--app" in words else ("--url", "sqlite:///app.db")
+    refused = cli(*(word.format(url) for word in words), *given)
+    assert refused.exit_code == 2, refused
+    assert "playhead" in refused.stderr
+    assert "c4n4ry" not in refused.stdout + refused.stderr
+
+
+def test_a_file_that_is_not_there_is_told_however_it_was_written(
+    cli: Any, folder: Path
+) -> None:
+    """`./log.jsonl` is as good a name as `log.jsonl`."""
+    for name in ("log.jsonl", "./log.jsonl", f"{folder}//log.jsonl"):
+        refused = cli("import", name, "--url", "sqlite:///new.db")
+        assert (refused.exit_code, refused.stderr) == (
+            2, f"playhead: cannot read {name}: No such file or directory\n",
+        )  # fmt: skip
