@@ -25,6 +25,7 @@ from eventstore.postgres.session import Session
 
 log = logging.getLogger("playhead.eventstore")
 R = TypeVar("R")
+Ends = tuple[socket.socket, socket.socket]  # bell and rope
 
 LIMIT = (
     3.0  # seconds of a call before it is given up: a lease has 10, renewed every third of it
@@ -49,10 +50,11 @@ class Keeper:
         self._session: Session | None = None
         self.generation = 0  # grows with each connection made
         self.since = 0.0  # when the last one was made, real seconds
-        self.on_back: list[Callable[[], None]] = []  # called once the server is back
-        self._ends: tuple[socket.socket, socket.socket] | None = None  # bell and rope
+        # Called once the server is back, and soon again for as long as they give True.
+        self.on_back: list[Callable[[], bool | None]] = []
+        self._ends: Ends | None = None
         self._thread: threading.Thread | None = None
-        self._stops = False
+        self._stop = threading.Event()  # of that thread, and of no other
         self._users: set[str] = set()
 
     def open(self, user: str) -> None:
@@ -63,11 +65,11 @@ class Keeper:
             self._ready()
             self._users.add(user)
             if self._thread is None:
-                self._stops = False
-                self._ends = socket.socketpair()
+                self._stop, self._ends = threading.Event(), socket.socketpair()
                 self._thread = threading.Thread(
-                    target=self._run, name="playhead-keeper", daemon=True
-                )
+                    target=self._run, args=(self._stop, self._ends[0]),
+                    name="playhead-keeper", daemon=True,
+                )  # fmt: skip
                 self._thread.start()
 
     def leave(self, user: str) -> None:
@@ -79,7 +81,8 @@ class Keeper:
             self._users.discard(user)
             if self._users:
                 return
-        self._stop()
+            thread, ends = self._part()  # who comes from now on gets another thread
+        _see_off(thread, ends)
         with self._lock:
             if self._session is not None and self._thread is None and not self._is_pooled():
                 try:
@@ -149,16 +152,17 @@ class Keeper:
         if session is not None:
             self._database.drop(session)
 
-    def _run(self) -> None:
+    def _run(self, stop: threading.Event, bell: socket.socket) -> None:
         seen = self.generation
         pause = 0.0
-        while not self._stops:
-            self._wait(pause or ROUND)
+        calls: list[Callable[[], bool | None]] = []  # that are not done
+        while not stop.is_set():
+            self._wait(bell, pause or (AGAIN if calls else ROUND))
             self._database.watchdog.look()
             if not self._lock.acquire(timeout=0.05):
                 continue  # somebody is at work on it, and hears what comes meanwhile
             try:
-                if self._stops:
+                if stop.is_set():
                     return
                 self._listen()
                 if self._session is None:
@@ -169,21 +173,11 @@ class Keeper:
                 continue
             finally:
                 self._lock.release()
-            if is_back:
-                self._come_back()
+            calls = [
+                call for call in (list(self.on_back) if is_back else calls) if _calls(call)
+            ]
 
-    def _come_back(self) -> None:
-        for call in list(self.on_back):
-            try:
-                call()
-            except LogError as error:
-                log.warning(
-                    "after a lost connection: %s", error, extra={"action": "keeper_failed"}
-                )
-
-    def _wait(self, seconds: float) -> None:
-        assert self._ends is not None  # noqa: S101 - for the type checker
-        bell = self._ends[0]
+    def _wait(self, bell: socket.socket, seconds: float) -> None:
         poll = select.poll()
         poll.register(bell, select.POLLIN)
         session = self._session
@@ -209,33 +203,51 @@ class Keeper:
 
     def _ring(self) -> None:
         if self._ends is not None:
-            with contextlib.suppress(OSError):  # it rings already
-                self._ends[1].send(b"!", socket.MSG_DONTWAIT)
+            _pull(self._ends)
 
     def close(self) -> None:
         """Stop the thread and let go of the connection, and so of all locks."""
-        self._users.clear()
-        self._stop()
+        with self._lock:
+            self._users.clear()
+            thread, ends = self._part()
+        _see_off(thread, ends)
         with self._lock:
             self._lose()
 
-    def _stop(self) -> None:
-        self._stops = True
-        self._ring()
+    def _part(self) -> tuple[threading.Thread | None, Ends | None]:
+        """Tell the thread to end, and give it to be seen off where no lock is held."""
+        self._stop.set()
         thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
-        with self._lock:
-            if self._thread is None:  # nobody came meanwhile
-                ends, self._ends = self._ends, None
-                for end in ends or ():
-                    end.close()
+        ends, self._ends = self._ends, None
+        return thread, ends
 
     def forked(self) -> None:
         """Leave it to the parent."""
         for kept in (self._session, self._ends):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))  # never to be closed from here
         self._session = self._ends = None
+
+
+def _see_off(thread: threading.Thread | None, ends: Ends | None) -> None:
+    if ends is not None:
+        _pull(ends)
+    if thread is not None and thread is not threading.current_thread():
+        thread.join()
+    for end in ends or ():
+        end.close()
+
+
+def _pull(ends: Ends) -> None:
+    with contextlib.suppress(OSError):  # it rings already
+        ends[1].send(b"!", socket.MSG_DONTWAIT)
+
+
+def _calls(call: Callable[[], bool | None]) -> bool:
+    try:
+        return bool(call())
+    except LogError as error:
+        log.warning("after a lost connection: %s", error, extra={"action": "keeper_failed"})
+        return False
 
 
 def _in_transaction(session: Session, work: Callable[[Cursor], R]) -> R:

@@ -58,14 +58,14 @@ class SessionLocks:
         self._held.add(worker)
         return True
 
-    def take_again(self) -> None:
+    def take_again(self) -> bool:
         """Take all locks again that the last session held; called when the server is back.
 
         One that the server still thinks held, by a session of ours that it has not given up, is
-        as good as held.
+        as good as held until it does: so True says that this is to be called again, soon.
         """
-        for worker in list(self._held):
-            self._try(worker)
+        missing = [worker for worker in list(self._held) if not self._try(worker)]
+        return bool(missing)
 
     def _try(self, worker: str) -> bool:
         if worker in self._held and key_of(worker) in self._own():
@@ -94,9 +94,10 @@ class SessionLocks:
             self._free.pop(worker.id, None)
             return False
         at, generation = self._lookout.asked, self._keeper.generation
-        first = self._free.setdefault(worker.id, (at, worker.until, generation))
-        if first[1:] != (worker.until, generation):
-            first = self._free[worker.id] = (at, worker.until, generation)
+        seen = (self._lookout.answered, worker.until, generation)  # it may have come late
+        first = self._free.setdefault(worker.id, seen)
+        if first[1:] != seen[1:]:
+            first = self._free[worker.id] = seen
         was_away = generation > 1 and at - self._keeper.since < RETURN
         return at - first[0] >= (AFTER_RETURN if was_away else DEAD_AFTER)
 

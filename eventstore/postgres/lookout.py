@@ -25,6 +25,7 @@ class Lookout:
         self._number = 0
         self._is_stale = False
         self.asked = float("-inf")  # when the last answer was asked for, real seconds
+        self.answered = float("-inf")  # when it came: what it tells of lies in between
         self.leases: dict[str, Lease] = {}  # of living workers
         self.locked: frozenset[str] = frozenset()  # those of them that hold a lock
         self.locks: frozenset[int] = frozenset()
@@ -52,7 +53,7 @@ class Lookout:
         drawn, ids, untils, skews, locked, locks = self._database.query(
             self._database.sql.LOOK
         )[0]
-        self.asked = now
+        self.asked, self.answered = now, clock.real_seconds()
         self.leases = dict(zip(ids, map(Lease, untils, skews), strict=True))
         self.locked = frozenset(
             one for one, is_held in zip(ids, locked, strict=True) if is_held
