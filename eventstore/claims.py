@@ -30,11 +30,16 @@ class Claims:
         """Give the worker streams that need one; asks first whether there are any at all."""
         wish = (worker, kind, now, limit, offers, names, skip)
         sql = self._sql
-        with self._database.reading() as cursor:
-            found = self._database.patiently(
-                lambda: _ready(sql, cursor, wish, sql.READY, sql.LOST)
-            )
-        if not found:
+
+        def look() -> bool:
+            with self._database.reading() as cursor:
+                return bool(
+                    self._database.patiently(
+                        lambda: _ready(sql, cursor, wish, sql.READY, sql.LOST)
+                    )
+                )
+
+        if not self._database.patiently(look):  # also on a connection that is made anew
             return []
 
         hoped: list[Claim] = []  # what a try has given whose commit nobody confirmed
@@ -62,12 +67,16 @@ class Claims:
         if not self._database.query(self._sql.ASLEEP, values):
             return []
 
+        hoped: list[str] = []  # whom a try has woken whose commit nobody confirmed
+
         def rouse(cursor: Cursor) -> list[str]:
+            if any(_is_due_at(self._sql, cursor, stream, now) for stream in hoped):
+                return list(hoped)
             rows = cursor.execute(self._sql.ASLEEP_TO_WAKE, values).fetchall()
-            asleep = [stream for (stream,) in rows]
-            if asleep:
-                cursor.execute(self._sql.WAKE, (now, array(asleep)))
-            return asleep
+            hoped[:] = [stream for (stream,) in rows]
+            if hoped:
+                cursor.execute(self._sql.WAKE, (now, array(hoped)))
+            return list(hoped)
 
         return self._writer.do(rouse)
 
@@ -101,6 +110,8 @@ def _ready(
 ) -> list[tuple[Head, WorkerRow | None]]:
     """Give the streams that fit a wish, by these two statements, with who held them."""
     worker, kind, now, limit, offers, names, skip = wish
+    # Owners first: one that enters between the two questions is no owner yet, or is known.
+    owners = [owner for (owner,) in cursor.execute(sql.OWNERS).fetchall()]
     workers = {row[0]: worker_of(row) for row in cursor.execute(sql.WORKERS).fetchall()}
     alive = {row.id for row in workers.values() if not row.dead and row.until > now}
     living = {offer for row in alive for offer in workers[row].offers}
@@ -111,13 +122,17 @@ def _ready(
         found += map(head_of, cursor.execute(ready, values).fetchall())
         if len(found) >= limit:
             break
-    owners = [owner for (owner,) in cursor.execute(sql.OWNERS).fetchall()]
     gone = [owner for owner in owners if owner not in alive and owner != worker]
     if gone:
         rows = cursor.execute(lost, (array(gone), kind, *needs, limit)).fetchall()
         found += map(head_of, rows)
         found.sort(key=lambda head: (-head.priority, head.due is None, head.due or 0))
     return [(head, workers.get(head.owner or "")) for head in found[:limit]]
+
+
+def _is_due_at(sql: Any, cursor: Cursor, stream: str, now: int) -> bool:
+    row = cursor.execute(sql.HEAD_OF, (stream,)).fetchone()
+    return row is not None and head_of(row).due == now
 
 
 def _is_given(sql: Any, cursor: Cursor, head: Head) -> bool:

@@ -92,8 +92,8 @@ class Leases:
         self._database.ready()
         is_locked = self.locks.take(worker.id)
         worker = msgspec.structs.replace(worker, locked=is_locked)
-        self._entered[worker.id] = worker
         self._lengths[worker.id] = worker.until - clock.now_us()
+        self._entered[worker.id] = worker
         self._desk.touch(self._sql.ENTER, _values(worker))
 
     def renew(self, worker: str, until: int, offers: Sequence[str] | None) -> None:
@@ -121,7 +121,9 @@ class Leases:
     def renew_all(self) -> None:
         """Extend the leases of all that entered here by what they were given last."""
         for worker in list(self._entered):
-            self.renew(worker, clock.now_us() + self._lengths[worker], None)
+            length = self._lengths.get(worker)
+            if length is not None:  # it may be leaving
+                self.renew(worker, clock.now_us() + length, None)
 
     def leave(self, worker: str, now: int) -> None:
         """Remove a worker; its streams become unowned and due."""
@@ -153,20 +155,20 @@ class Leases:
     def bury(self, now: int) -> list[str]:
         """Mark the dead, forget those that own nothing; give the newly found."""
         rows = self.all()
-        suspects = []
+        suspects: list[tuple[str, int]] = []
         for row in rows:
             if not row.dead:
                 free = self.locks.is_free(row)
                 if free or (free is None and row.until <= now):
-                    suspects.append(row.id)
+                    suspects.append((row.id, row.until))  # unless it renews meanwhile
         if not suspects and not any(row.dead for row in rows):
             return []
 
         def mark(cursor: Cursor) -> list[str]:
             found = [
                 worker
-                for worker in suspects
-                if cursor.execute(self._sql.BURY, (worker,)).rowcount
+                for worker, until in suspects
+                if cursor.execute(self._sql.BURY, (worker, until)).rowcount
             ]
             cursor.execute(self._sql.FORGET)
             return found

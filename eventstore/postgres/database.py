@@ -217,8 +217,8 @@ class Postgres:
             self.count(cursor.number)
 
     def patiently(self, attempt: Callable[[], T]) -> T:
-        """Give what a reading attempt gives: nobody is in a reader's way here."""
-        return attempt()
+        """Give what a reading attempt gives; made again if its connection was lost."""
+        return self.patiently_connect(attempt)
 
     def count(self, statements: int) -> None:
         """Count statements; an `executemany` is one."""

@@ -183,7 +183,7 @@ _TEXTS_OF: dict[str, str] = {
         f" FROM {_RENEWED} WHERE worker.id = %s"
     ),
     "LEAVE": "DELETE FROM @worker WHERE id = %s",
-    "BURY": "UPDATE @worker SET dead = 1 WHERE id = %s AND dead = 0",
+    "BURY": "UPDATE @worker SET dead = 1 WHERE id = %s AND dead = 0 AND until = %s",
     "FORGET": (
         "DELETE FROM @worker AS worker WHERE dead = 1"
         " AND NOT EXISTS (SELECT 1 FROM @stream AS stream WHERE stream.owner = worker.id)"

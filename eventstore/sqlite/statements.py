@@ -161,7 +161,7 @@ RENEW_LIVING = (
 )
 RENEW = "UPDATE worker SET until = ?, offers = ?, renewed = ?, dead = 0 WHERE id = ?"
 LEAVE = "DELETE FROM worker WHERE id = ?"
-BURY = "UPDATE worker SET dead = 1 WHERE id = ? AND dead = 0"
+BURY = "UPDATE worker SET dead = 1 WHERE id = ? AND dead = 0 AND until = ?"
 FORGET = (
     "DELETE FROM worker WHERE dead = 1"
     " AND NOT EXISTS (SELECT 1 FROM stream WHERE stream.owner = worker.id)"
