@@ -27,6 +27,8 @@ class Cursors:
         moved = Cursor(cursor.name, position, cursor.version + 1, now)
         values = (moved.name, moved.position, moved.version, moved.updated)
 
+        tries: list[Cursor] = []  # that wrote, and whose commit nobody may have confirmed
+
         def work(done: base.Cursor) -> None:
             if cursor.version:
                 done.execute(self._sql.MOVE_CURSOR, (*values[1:], moved.name, cursor.version))
@@ -35,7 +37,10 @@ class Cursors:
             if done.rowcount != 1:
                 found = done.execute(self._sql.CURSOR, (moved.name,)).fetchone()
                 now_at = Cursor(*found) if found else Cursor(moved.name)
+                if now_at in tries:
+                    return
                 raise CursorMoved(moved.name, cursor.version, now_at.version, now_at.position)
+            tries.append(moved)
 
         self._writer.do(work)
         return moved

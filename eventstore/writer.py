@@ -162,15 +162,25 @@ class Writer:
             self._database.reopen()
             self._try_again(tickets, careful=True)  # what the log has is found by its id
         except (faults.ERROR, LogError):
+            cursor = self._look_again()
             for ticket in tickets:
-                ticket.error = type(reason)(f"{reason}; {self._fate(ticket)}")
+                ticket.error = type(reason)(f"{reason}; {self._fate(ticket, cursor)}")
 
-    def _fate(self, ticket: Ticket) -> str:
+    def _look_again(self) -> Cursor | None:
+        """Give what the fates of a batch are asked of, or None; tried once for all of them."""
+        try:
+            cursor: Cursor = self._database.ready().cursor()
+        except (self._database.faults.ERROR, LogError):
+            return None
+        return cursor
+
+    def _fate(self, ticket: Ticket, cursor: Cursor | None) -> str:
         again = "append it again with the same id when the database is well"
         if not isinstance(ticket, Entry):
             return "try again when the database is well"
+        if cursor is None:
+            return f"whether it was written cannot be said: {again}"
         try:
-            cursor = self._database.ready().cursor()
             tips = tips_of_done(self._database.sql, cursor, ticket.append)
         except (self._database.faults.ERROR, LogError):
             return f"whether it was written cannot be said: {again}"
