@@ -111,8 +111,15 @@ class Background:
                 log.exception("renewing the lease failed", extra={"action": "lease_failed"})
 
     def _renew(self) -> None:
-        """Renew; the write itself is no reason to look at the database."""
+        """Renew; the write itself is no reason to look at the database.
+
+        A server tells of streams only. It is asked on connections that may be stuck, and a lease
+        does not wait for those.
+        """
         log_ = self.worker.log
+        if log_.is_remote:
+            self.worker.renew()
+            return
         before = log_.changed()
         self.worker.renew()
         if before == self._seen:

@@ -1,11 +1,14 @@
 """What is stopped and not dead, a process or a backend, does not keep others for ever."""
 
+import contextlib
 import signal
 
 import pytest
 
 from eventstore import clock
 from eventstore.testing import birth, step
+from eventstore.wrapped import bare
+from playhead import Engine
 from tests.faults.postgres.conftest import told
 from tests.faults.postgres.stage import story
 
@@ -49,6 +52,25 @@ def test_a_frozen_backend_of_the_keeper_costs_no_lease(own_postgres, app, serve,
         (app / "hang").unlink()
         until(lambda: desk.get(run).status == "succeeded", 10)
     assert ("step.lost", "second") not in told(desk, run)
+
+
+def test_a_frozen_backend_that_is_only_asked_costs_no_lease(
+    own_postgres, postgres_url, log, until
+):
+    """Row 16: a lease is renewed while a look at the others is stuck for as long as it may be."""
+    with Engine(postgres_url, workflows=[story], lease=2.0) as engine:
+        inner = bare(engine.log)
+        keeper, base = inner._leases._desk, inner.database
+        until(lambda: len(base._everything) > 2, 10)
+        kept = (base.ready(), keeper._session)
+        asked = [s.raw.info.backend_pid for s in base._everything if s not in kept]
+        with contextlib.ExitStack() as frozen:
+            for pid in asked:
+                frozen.enter_context(own_postgres.frozen(pid))
+            until(lambda: any(s.since for s in base._everything), 10)
+            (before,) = log.workers()
+            until(lambda: log.workers()[0].until > before.until + 3 * clock.SECOND, 10)
+            assert any(s.since for s in base._everything), "the look is still stuck"
 
 
 def test_an_append_given_to_a_frozen_backend_is_written_once(own_postgres, log, until):
