@@ -80,18 +80,31 @@ class Ears(Hall):
                 )
                 self._crier.start()
                 return
-        self._cry()
+        self._cry(self._take())
 
     def _cry_later(self, seconds: float) -> None:
+        """Tell what has come, until nothing comes any more; `close` waits for that."""
         clock.real_sleep(seconds)
-        with self._turn:
-            self._crier = None
-        self._cry()
+        try:
+            while pending := self._take():
+                self._cry(pending)
+                clock.real_sleep(PAUSE)
+        except BaseException:
+            with self._turn:
+                self._crier = None
+            raise
 
-    def _cry(self) -> None:
+    def _take(self) -> dict[str, str | None]:
+        """Give what is to be told; if that is nothing, the crier is done."""
         with self._turn:
             pending, self._pending = self._pending, {}
-            self._cried = clock.real_seconds()
+            if pending:
+                self._cried = clock.real_seconds()
+            elif self._crier is threading.current_thread():
+                self._crier = None
+            return pending
+
+    def _cry(self, pending: dict[str, str | None]) -> None:
         by_skip: dict[str | None, list[str]] = {}
         for stream, skip in pending.items():
             by_skip.setdefault(skip, []).append(stream)
