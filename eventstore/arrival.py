@@ -56,7 +56,7 @@ def check(file: BinaryIO, *, told: Told | None = None) -> Arrived:
     header = lines.read_header(raw)
     digest = hashlib.sha256(raw)
     counts: Counter[str] = Counter()
-    checking = _Chains()
+    checking = _Chains(header.last)
     size, number, rank = len(raw), 1, 0
     for raw in file:
         number += 1
@@ -98,7 +98,8 @@ def _check_footer(footer: Footer, counts: Counter[str], digest: str, more: bytes
 class _Chains:
     """The chain of hashes of each stream, as far as its events have been seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: int) -> None:
+        self._last = last  # positions up to this were given out
         self._tips: dict[str, tuple[int, bytes]] = {}  # as the rows say
         self._seen: dict[str, tuple[int, bytes]] = {}
         self._position = 0
@@ -138,6 +139,11 @@ class _Chains:
                 f"line {number}: event {line.version} of stream {line.stream!r} does not follow"
                 f" the one before it ({version}): its hash does not fit. The log itself may be"
                 " damaged: `playhead verify` says; nothing was imported"
+            )
+        if line.position > self._last:
+            raise ExportRefused(
+                f"line {number}: position {line.position} lies behind the last one that the header"
+                f" knows of ({self._last}); the file was changed"
             )
         self._position = line.position
         self._seen[line.stream] = (line.version, line.hash)

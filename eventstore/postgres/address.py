@@ -52,6 +52,8 @@ def address_of(url: str) -> Address:
     schema = query.pop("schema", SCHEMA)
     if not isinstance(schema, str) or not schema or len(schema.encode()) > 50:
         raise StorageUnsuitable("?schema= in the url must be one name of at most 50 bytes")
+    if set(schema) & set("%'$"):  # they mean something where the name stands in a text
+        raise StorageUnsuitable(f"?schema={schema} in the url: a name without % ' $ is needed")
     plain = parsed.set(drivername="postgresql+psycopg", query=query)
     hosts = query.get("host", parsed.host) or "the local socket"
     port = query.get("port", parsed.port) or 5432

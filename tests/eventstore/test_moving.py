@@ -1,9 +1,11 @@
 """An import while others read and write, and the guards that stand aside for it on SQLite."""
 
+import hashlib
 import io
 import sqlite3
 import threading
 
+import msgspec
 import pytest
 
 from eventstore import arrival, open_log
@@ -48,6 +50,18 @@ def test_the_guards_are_back_after_an_import(file_log, path):
     with pytest.raises(sqlite3.IntegrityError, match="events are immutable"):
         rows(path, REPLACE)
     assert len(file_log.read_all()) == 5
+
+
+def test_a_header_that_knows_less_than_its_lines_is_refused():
+    """Positions behind those that are said to be given out would be given out a second time."""
+    raw = exported(2).getvalue().replace(b'"last":2', b'"last":1', 1)
+    body = raw[: raw.rindex(b"\n", 0, -1) + 1]
+    footer = raw[len(body) :]
+    footer = msgspec.json.encode(
+        msgspec.json.decode(footer) | {"sha256": hashlib.sha256(body).hexdigest()}
+    )
+    with pytest.raises(ExportRefused, match=r"position 2 lies behind .* \(1\)"):
+        arrival.check(io.BytesIO(body + footer + b"\n"))
 
 
 def test_readers_see_nothing_of_it_until_it_is_done(file_log, path):

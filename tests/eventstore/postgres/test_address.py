@@ -41,6 +41,8 @@ def test_a_cut_is_noticed_by_default():
     [
         ("postgresql://h:port/d", "postgresql://user:password@host:5432/database"),
         ("postgresql://h/d?schema=" + "x" * 51, "50 bytes"),
+        ("postgresql://h/d?schema=o'brien", "without % ' \\$"),
+        ("postgresql://h/d?schema=half%25", "without % ' \\$"),
         ("postgresql+asyncpg://h/d", "another driver"),
         ("postgres:h/d", "is not the url of a log"),
     ],
