@@ -230,7 +230,10 @@ def tips_of_done(sql: Any, cursor: Cursor, append: Append) -> list[Tip] | None:
     for write in append.writes:
         if write.events:
             version = write.tip.version + len(write.events)
-            tips.append(Tip(*cursor.execute(sql.TIP_AT, (write.stream, version)).fetchone()))
+            tip = cursor.execute(sql.TIP_AT, (write.stream, version)).fetchone()
+            if tip is None:
+                return None  # retention took it since
+            tips.append(Tip(*tip))
         else:
             tips.append(write.tip)
     return tips

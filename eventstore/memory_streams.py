@@ -70,7 +70,10 @@ class MemoryStreams:
         tips = []
         for write in append.writes:
             if write.events:
-                last = self._events[write.stream][write.tip.version + len(write.events) - 1]
+                found = self.read_version(write.stream, [write.tip.version + len(write.events)])
+                if not found:
+                    return None  # retention took it since
+                (last,) = found.values()
                 tips.append(Tip(last.version, last.epoch, last.hash))
             else:
                 tips.append(write.tip)

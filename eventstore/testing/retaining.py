@@ -4,7 +4,7 @@
 import pytest
 
 from eventstore import clock
-from eventstore.errors import Fenced, KeyTaken
+from eventstore.errors import Fenced, KeyTaken, WrongExpectedVersion
 from eventstore.event import NEW
 from eventstore.store import Append, Headline, InboxKey, Log, Write
 from eventstore.testing.claiming import worker
@@ -45,6 +45,17 @@ class RetainContract:
         with pytest.raises(KeyTaken):
             birth(log, "new", inbox=(InboxKey("s", "k", "new"),))
         assert log.head("new") is None
+
+    def test_an_append_is_refused_if_only_a_part_of_it_can_still_be_found(
+        self, log: Log
+    ) -> None:
+        """Sent again with the same id after one of its streams was purged it is judged anew."""
+        writes = tuple(Write(name, "run", NEW, (fact(),)) for name in ("kept", "old"))
+        _, tip = log.append(Append("both", writes))
+        assert log.purge({"old": tip}, now=9) == ["old"]
+        with pytest.raises(WrongExpectedVersion):
+            log.append(Append("both", writes))
+        assert log.head("kept").tip.version == 1  # type: ignore[union-attr]
 
     def test_positions_are_not_given_out_twice(self, log: Log) -> None:
         """After the last events were purged the next one has a higher position."""
