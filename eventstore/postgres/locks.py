@@ -48,6 +48,16 @@ class SessionLocks:
         self._keeper.open(worker)
         if self._is_pooled():
             return False
+        try:
+            self._wait_for(worker)
+        except BaseException:
+            if worker not in self._held:
+                self._keeper.leave(worker)
+            raise
+        self._held.add(worker)
+        return True
+
+    def _wait_for(self, worker: str) -> None:
         until = clock.real_seconds() + _PATIENCE
         while not self._try(worker):
             if clock.real_seconds() > until:
@@ -55,8 +65,6 @@ class SessionLocks:
                     f"worker {worker!r} is at work in another process; each needs an id of its own"
                 )
             clock.real_sleep(0.05)
-        self._held.add(worker)
-        return True
 
     def take_again(self) -> bool:
         """Take all locks again that the last session held; called when the server is back.
@@ -78,10 +86,12 @@ class SessionLocks:
 
     def drop(self, worker: str) -> None:
         """Let go of a worker's lock."""
-        if worker in self._held:
-            self._held.discard(worker)
-            self._keeper.rows(_DROP, (key_of(worker),))
-        self._keeper.leave(worker)
+        try:
+            if worker in self._held:
+                self._held.discard(worker)
+                self._keeper.rows(_DROP, (key_of(worker),))
+        finally:
+            self._keeper.leave(worker)
 
     def is_free(self, worker: WorkerRow) -> bool | None:
         """Say whether a worker is known to be gone; None if only its lease can tell."""

@@ -3,7 +3,10 @@
 import contextlib
 import threading
 
+import pytest
+
 from eventstore import WorkerRow, open_log
+from eventstore.errors import LogError
 from eventstore.postgres.locks import key_of
 from eventstore.postgres.watchdog import cut
 from tests.servers.waiting import wait_for
@@ -85,3 +88,17 @@ def test_a_lock_that_the_last_session_still_held_is_taken_once_it_is_free(
             wait_for(lambda: keeper.generation == 2, "a new connection")
             assert held_by() == {old}
         wait_for(lambda: held_by() not in (set(), {old}), "the lock in new hands", 5)
+
+
+@pytest.mark.slow
+def test_whoever_is_refused_leaves_no_thread(postgres_log_url):
+    """A worker whose id is taken elsewhere keeps neither a connection at work nor a thread."""
+    with (
+        contextlib.closing(open_log(postgres_log_url)) as log,
+        contextlib.closing(open_log(postgres_log_url)) as other,
+    ):
+        worker = WorkerRow("w", "w", "host", 1, 0, 1 << 60, ())
+        log.enter(worker)
+        with pytest.raises(LogError, match="an id of its own"):
+            other.enter(worker)
+        assert other._leases._desk._thread is None
