@@ -46,6 +46,10 @@ class Session(Protocol):
     def in_transaction(self) -> bool:
         """Tell whether a transaction is open on it."""
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Tell whether it is known to be well, with no transaction open."""
+
     def cursor(self) -> Cursor:
         """Give a new cursor that counts."""
 

@@ -91,7 +91,7 @@ class Writer:
             database.commit(session, sum(entry.size for entry in done))
             committing = False
         except BaseException as error:
-            went_through = committing and not session.in_transaction
+            went_through = committing and session.is_at_rest
             database.rollback(session)
             if went_through and not isinstance(error, Exception):
                 for ticket in tickets:

@@ -257,7 +257,7 @@ class Postgres:
     def commit(self, session: Session, size: int) -> None:  # noqa: ARG002 - the server's affair
         """Commit; durable when it returns."""
         session.wants_transaction = False
-        if session.in_transaction:
+        if not session.is_at_rest:  # one that is closed raises here
             session.run("COMMIT")
             session.wrote = True
         if session.wrote:

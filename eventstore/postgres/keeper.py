@@ -254,7 +254,7 @@ def _in_transaction(session: Session, work: Callable[[Cursor], R]) -> R:
     session.wants_transaction = True
     try:
         result = work(session.cursor())
-        if session.in_transaction:
+        if not session.is_at_rest:  # one that is closed raises here
             session.run("COMMIT")
     except BaseException:
         with contextlib.suppress(psycopg.Error):

@@ -55,6 +55,11 @@ class Session:
             psycopg.pq.TransactionStatus.INERROR,
         )
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Tell whether it is known to be well, with no transaction open."""
+        return self.raw.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
     def cursor(self) -> "Counted":
         """Give a new cursor that counts."""
         return Counted(self)

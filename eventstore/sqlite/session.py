@@ -65,6 +65,11 @@ class Session:
         """Tell whether a transaction is open on it."""
         return self.raw.in_transaction
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Tell whether it is known to be well, with no transaction open."""
+        return not self.raw.in_transaction
+
     def cursor(self) -> Counted:
         """Give a new cursor that counts."""
         return self.raw.cursor(Counted)
