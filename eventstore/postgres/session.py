@@ -1,5 +1,6 @@
 """One connection to PostgreSQL."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,6 +11,13 @@ from sqlalchemy.pool import NullPool
 
 from eventstore import clock
 from eventstore.postgres.address import Address
+
+# The rooms of the driver that measure time: its own, and those of its build in C.
+_WAITING = [
+    sys.modules[name]
+    for name in ("psycopg.waiting", "psycopg_binary._psycopg", "psycopg_c._psycopg")
+    if name in sys.modules
+]
 
 
 def engine_of(address: Address) -> sa.Engine:
@@ -22,6 +30,15 @@ def engine_of(address: Address) -> sa.Engine:
     )
 
 
+def _unfreeze() -> None:
+    """Let the driver wait by a clock that runs: on a frozen one no time-out ever comes.
+
+    Each time, because the end of a `freeze_time` puts back what stood there when it began.
+    """
+    for module in _WAITING:
+        module.monotonic = clock.real_seconds  # type: ignore[attr-defined]
+
+
 class Session:
     """SQLAlchemy's connection, and the driver's own below it for the hot path.
 
@@ -32,6 +49,7 @@ class Session:
     __slots__ = ("__weakref__", "held", "raw", "since", "wants_transaction", "wrote")
 
     def __init__(self, engine: sa.Engine, *, is_pooled: bool = False) -> None:
+        _unfreeze()
         try:
             self.held = engine.connect()
         except DBAPIError as error:
