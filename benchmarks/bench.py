@@ -224,7 +224,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--events", type=int, default=10_000_000, help="of `grown`")
-    parser.add_argument("--sqlite", action="store_true", help="leave PostgreSQL out")
+    parser.add_argument("--only", choices=["SQLite", "PostgreSQL"], help="of the two databases")
     options = parser.parse_args()
     whole = max(options.runs * 2 // CLIENTS, 1) * CLIENTS
     parts: dict[str, Callable[[Path], None]] = {
@@ -242,13 +242,14 @@ def main() -> None:
     }
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, everything synchronous")
     wanted = options.what or [*parts, "together", "timers", "moving"]
-    with places(postgres=not options.sqlite) as at:
+    with places(postgres=options.only != "SQLite") as at:
         for name in wanted:
             if name in parts:
                 parts[name](at.folder)
                 continue
             for kind in at.kinds:
-                both[name](kind)
+                if options.only in (None, kind):
+                    both[name](kind)
 
 
 if __name__ == "__main__":
