@@ -6,7 +6,7 @@ from engine.core.run import ENDED
 from eventstore import Fault, Head, Log, clock
 
 LATE = 60 * clock.SECOND  # a run that was due so long ago, unowned, waits for no busy worker
-MOST = 100  # late runs that are named; the others are counted
+MOST = 10  # late runs that are named; the others are counted
 
 
 class Notes:
@@ -34,7 +34,7 @@ class Notes:
             return
         self._later += 1
         if len(self._late) < MOST:
-            since = clock.from_us(max(head.due, 0)).isoformat(timespec="seconds")
+            since = clock.from_us(max(head.due, 0)).strftime("%Y-%m-%dT%H:%M:%SZ")
             text = (
                 f"run {head.id} ({head.name}) has been due since {since}, and nobody holds it"
             )

@@ -208,7 +208,7 @@ def _tell(engine: "Engine", taken: "Taken") -> None:
         grown = f", {taken.grown} of them went on from where they stood" if taken.grown else ""
         here = taken.there + taken.grown
         out.note(f"{here} stream{' was' if here == 1 else 's were'} here already{grown}")
-    if not taken.has_kept_positions:
+    if taken.events and not taken.has_kept_positions:
         out.note(
             "this log had events of its own: those imported have new positions, in their order."
             " Cursors were left out: whoever follows the log meets them as new"

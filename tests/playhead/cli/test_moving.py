@@ -149,7 +149,7 @@ def test_another_history_is_named(done: Any) -> None:
 
 
 def test_into_a_log_with_events_of_its_own(done: Any) -> None:
-    """It says that positions are new and cursors were left out."""
+    """It says that positions are new and cursors were left out; not if nothing came."""
     log = open_log("sqlite:///app.db")
     log.move_cursor(log.cursor("mirror"), 3, now=1)
     log.close()
@@ -158,6 +158,7 @@ def test_into_a_log_with_events_of_its_own(done: Any) -> None:
     result = done("import", "log.jsonl", *NEW_URL)
     assert "have new positions" in result.stderr
     assert "cursor" not in result.stderr.partition("into")[0]
+    assert "positions" not in done("import", "log.jsonl", *NEW_URL).stderr
     assert len(json.loads(done("runs", *NEW_URL, "--json").stdout)) == 5
 
 
