@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
+import msgspec
 import typer
 
 import playhead
@@ -18,7 +19,7 @@ from playhead import importing, loading
 from playhead.cli import out, target
 from playhead.cli.bar import Bar
 from playhead.cli.following import follow as follow_log
-from playhead.cli.options import App, Url, Wrong
+from playhead.cli.options import App, Json, Url, Wrong
 
 if TYPE_CHECKING:
     from engine.app import Engine
@@ -130,6 +131,7 @@ def import_(
     *,
     app: App = None,
     url: Url = None,
+    json: Json = False,
 ) -> None:
     """Take an export into a log, a new or an existing one: all of it or nothing."""
     if url is None and app is None:
@@ -144,7 +146,10 @@ def import_(
             taken = _take(engine, arriving, keep)
         except LogError as error:
             raise Wrong(f"{file}: {error}" if file != PIPE else str(error)) from error
-    _tell(engine, taken)
+    if json:
+        out.result(msgspec.to_builtins(taken))
+    else:
+        _tell(engine, taken)
 
 
 def _take(engine: "Engine", arriving: BinaryIO, keep: BinaryIO | None) -> "Taken":

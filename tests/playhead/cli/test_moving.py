@@ -159,6 +159,11 @@ def test_into_a_log_with_events_of_its_own(done: Any) -> None:
     assert "have new positions" in result.stderr
     assert "cursor" not in result.stderr.partition("into")[0]
     assert "positions" not in done("import", "log.jsonl", *NEW_URL).stderr
+    again = done("import", "log.jsonl", *NEW_URL, "--json")
+    assert (again.stderr, json.loads(again.stdout)) == (
+        "", {"streams": 0, "grown": 0, "there": 5, "events": 0, "keys": 0, "blobs": 0,
+             "cursors": 0, "has_kept_positions": False},
+    )  # fmt: skip
     assert len(json.loads(done("runs", *NEW_URL, "--json").stdout)) == 5
 
 
