@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
+from engine import values
 from engine.asked import several_texts
 from engine.errors import ValueRefused
 from engine.history import FeedEvent, feed_event
@@ -89,8 +90,14 @@ def raw_feed(
     """Give a feed of events as the log has them; see `Engine.feed`.
 
     Raises:
-        ValueRefused: both `after` and `cursor`, or types that are none.
+        ValueRefused: both `after` and `cursor`, or one of them, or types, that are none.
     """
+    if cursor is not None and not values.text(cursor, "cursor"):
+        raise ValueRefused("cursor '' has no name; give it one, or leave it out")
+    if after is not None and (type(after) is not int or after < 0):
+        raise ValueRefused(
+            f"after={after!r} is no position; positions are whole numbers from 0 on"
+        )
     if after is not None and cursor is not None:
         raise ValueRefused(
             f"cursor {cursor!r} knows where to go on; leave out after={after}, or the cursor"

@@ -120,6 +120,13 @@ def test_what_cannot_be_followed_is_refused(engine):
         engine.feed(after=3, cursor="m")
     with pytest.raises(ValueRefused, match="is no text"):
         engine.feed(types=[3])
+    for place in ("7", -1, True, 2.0):
+        with pytest.raises(ValueRefused, match="is no position"):
+            engine.feed(after=place)
+    with pytest.raises(ValueRefused, match="has no name"):
+        engine.feed(cursor="")
+    with pytest.raises(ValueRefused, match="NUL"):
+        engine.feed(cursor="a\0b")
     engine.start(hello, name="a")
     one, two = (engine.feed(cursor="m", follow=False) for _ in range(2))
     assert len(list(one)) > 0
