@@ -131,7 +131,7 @@ def _blobs(log: Log, picture: Picture, named: set[str]) -> Iterator[BlobLine]:
     while wanted := named - seen:
         seen |= wanted
         for blob in picture.blobs(sorted(wanted)):
-            named |= blobs_in(log.blob(blob.sha256).decode("ascii", "ignore"))
+            named |= blobs_in(log.blob(blob.sha256).decode("latin-1"))
             yield blob
 
 

@@ -64,6 +64,15 @@ def test_a_header_that_knows_less_than_its_lines_is_refused():
         arrival.check(io.BytesIO(body + footer + b"\n"))
 
 
+def test_large_values_named_on_both_sides_of_a_foreign_letter_come_along():
+    """A letter beyond ASCII parts two names, and does not run them into one that is nobody's."""
+    log, file = open_log("memory://"), io.BytesIO()
+    one, two = log.put_blob(b"1"), log.put_blob(b"2")
+    both = log.put_blob(f"{one}é{two}".encode())
+    birth(log, "s", events=(fact(data=f'{{"n":"{both}"}}'),))
+    assert export(log, file.write, streams=["s"]).lines["blob"] == 3
+
+
 def test_readers_see_nothing_of_it_until_it_is_done(file_log, path):
     """Whoever reads in the middle of an import finds the log as it was before."""
     birth(file_log, "mine")
