@@ -14,6 +14,7 @@ from benchmarks.places import Places
 from playhead import Engine
 
 TURNS = 3
+THREADS = 32  # of each engine: the more appends wait, the more share a commit
 
 
 def measure(at: Places, kind: str, runs: int) -> None:
@@ -59,7 +60,7 @@ def rate(url: str, count: int, runs: int) -> float:
 def main() -> None:
     """Be one of the processes."""
     url, runs = sys.argv[1], int(sys.argv[2])
-    with Engine(url, workflows=[documents]) as engine:
+    with Engine(url, workflows=[documents], threads=THREADS) as engine:
         in_threads(lambda: client(engine, 3, []))
         print("ready", flush=True)
         sys.stdin.readline()
