@@ -99,6 +99,9 @@ class Database(Protocol):
     def is_there(self) -> bool:
         """Say whether it has been made already; makes nothing."""
 
+    def size(self) -> int | None:
+        """Give the bytes that it takes; None in memory."""
+
     def is_ours(self) -> bool:
         """Say whether this process, and not one it was forked from, made this object."""
 

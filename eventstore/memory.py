@@ -33,6 +33,10 @@ class MemoryLog(MemoryMoving, MemoryCensus):
         """Say that it is."""
         return True
 
+    def size(self) -> int | None:
+        """Say that it is kept nowhere."""
+        return None
+
     def claim(
         self, worker: str, *, kind: str, now: int, limit: int,
         offers: Collection[str] = (), names: Collection[str] = (), skip: Collection[str] = (),

@@ -51,6 +51,10 @@ class SqlLog(SqlMoving, Census):
         """Say whether the log has been made already; makes nothing."""
         return self.database.is_there()
 
+    def size(self) -> int | None:
+        """Give the bytes that the log takes where it is kept; None in memory."""
+        return self.database.size()
+
     def append(self, append: Append) -> list[Tip]:
         """Write all of it in one transaction, durable when it returns."""
         return self._writer.append(append)

@@ -165,6 +165,9 @@ class Log(Protocol):
     def is_there(self) -> bool:
         """Say whether the log has been made already; makes nothing."""
 
+    def size(self) -> int | None:
+        """Give the bytes that the log takes where it is kept; None if it is kept in memory."""
+
     def append(self, append: Append) -> list[Tip]:
         """Write all of it in one transaction, durable when it returns.
 

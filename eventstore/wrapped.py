@@ -38,6 +38,10 @@ class WrappedLog:
         """Say whether the log has been made already."""
         return self.inner.is_there()
 
+    def size(self) -> int | None:
+        """Give the bytes that the log takes where it is kept."""
+        return self.inner.size()
+
     def append(self, append: Append) -> list[Tip]:
         """Write all of it in one transaction."""
         return self.inner.append(append)

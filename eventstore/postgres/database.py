@@ -91,6 +91,10 @@ class Postgres:
         finally:
             self.drop(session)
 
+    def size(self) -> int | None:
+        """Give the bytes of the schema's tables with their indexes."""
+        return int(self.query(self.sql.SIZE, (self.address.schema,))[0][0])
+
     def is_ours(self) -> bool:
         """Say whether this process, and not one it was forked from, made this object."""
         return self._pid == os.getpid()

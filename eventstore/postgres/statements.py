@@ -271,6 +271,10 @@ _TEXTS_OF: dict[str, str] = {
         "SELECT DISTINCT stream FROM @event AS event WHERE NOT EXISTS"
         " (SELECT 1 FROM @stream AS stream WHERE stream.id = event.stream)"
     ),
+    "SIZE": (
+        "SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::bigint"
+        " FROM pg_stat_user_tables WHERE schemaname = %s"
+    ),
     # Following the whole log.
     "TOP": "SELECT (SELECT position FROM @event ORDER BY position DESC LIMIT 1)",
     "COUNT_BETWEEN": "SELECT count(*) FROM @event WHERE position > %s AND position <= %s",

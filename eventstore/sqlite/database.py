@@ -21,7 +21,7 @@ from eventstore.sqlite import bulk, faults, statements
 from eventstore.sqlite.checkpoints import Checkpoints
 from eventstore.sqlite.opening import open_reader, open_writer
 from eventstore.sqlite.patience import Patience
-from eventstore.sqlite.place import Footing, check_place, has_content
+from eventstore.sqlite.place import Footing, check_place, has_content, size_of
 from eventstore.sqlite.session import Counted, Session, close_all, engine_of
 from eventstore.store import Counters
 
@@ -54,8 +54,6 @@ class Sqlite:
         self._changes = 0  # of the writer's connection before its transaction
         self._engine = engine_of(path)
 
-    # -- opening and closing
-
     def ready(self) -> Session:
         """Give the writer's connection, opened if need be.
 
@@ -75,6 +73,10 @@ class Sqlite:
     def is_there(self) -> bool:
         """Say whether there is a file that is not empty; in memory there is."""
         return self.path is None or has_content(self.path)
+
+    def size(self) -> int | None:
+        """Give the bytes of the file and its write-ahead log."""
+        return None if self.path is None else size_of(self.path)
 
     def is_ours(self) -> bool:
         """Say whether this process, and not one it was forked from, made this object."""
@@ -141,8 +143,6 @@ class Sqlite:
             except StorageError as error:
                 self._fault = error
                 raise
-
-    # -- reading
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Give the rows of one SELECT."""

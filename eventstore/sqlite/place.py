@@ -104,6 +104,11 @@ def has_content(path: str) -> bool:
         return False
 
 
+def size_of(path: str) -> int:
+    """Give the bytes of a database and its write-ahead log; those that are not there have none."""
+    return sum(os.stat(name).st_size for name in (path, path + "-wal") if _inode(name))  # noqa: PTH116
+
+
 class Footing:
     """The inodes of a database's files as they were when it was opened."""
 

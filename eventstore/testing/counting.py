@@ -12,6 +12,13 @@ FLOW, OTHER = Headline(name="flow"), Headline(name="other")
 class CountContract:
     """Counts by name and status, by owner, and by how late; ids that begin or end with a text."""
 
+    def test_size(self, log: Log) -> None:
+        """What a log takes is known where it is kept, and is nothing that is kept in memory."""
+        birth(log, "a")
+        size = log.size()
+        in_memory = log.url.endswith((":memory:", "memory://"))
+        assert size is None if in_memory else size
+
     def test_counts(self, log: Log) -> None:
         """Streams of a kind and their events, by name, status and need."""
         birth(log, "a", headline=FLOW, needs="h1")

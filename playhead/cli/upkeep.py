@@ -1,7 +1,6 @@
 """`verify` and `stats`: is the log what was written, and what is in it."""
 
 import contextlib
-import os
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -145,7 +144,7 @@ def _stats(engine: "Engine") -> render.Doc:
     due = log.next_due(kinds=KINDS)
     return {
         "url": engine.place,
-        "bytes": _size(target.path_of(engine)),
+        "bytes": engine.log.size(),
         "runs": dict(sorted(statuses.items())),
         "workflows": dict(sorted(workflows.items())),
         "events": sum(count.events for kind in KINDS for count in counts[kind]),
@@ -155,11 +154,3 @@ def _stats(engine: "Engine") -> render.Doc:
         "lag": lag_doc(engine, now),
         "workers": worker_docs(engine, now),
     }
-
-
-def _size(path: str | None) -> int | None:
-    """Give the bytes of a database and its write-ahead log, None if it lies in no file."""
-    if path is None:
-        return None
-    files = [path, path + "-wal"]
-    return sum(os.path.getsize(f) for f in files if os.path.exists(f))  # noqa: PTH110, PTH202
