@@ -93,7 +93,8 @@ def _expected(engine: "Engine", stream: str | None) -> int:
 
 def _say_whole(audit: Audit, *, deep: bool) -> None:
     gone = f" ({audit.pruned} of them pruned)" if audit.pruned else ""
-    whole = f"ok: {audit.events} events in {audit.streams} streams{gone}, chains whole"
+    streams = f"{audit.streams} stream{'s' * (audit.streams != 1)}{gone}"
+    whole = f"ok: {audit.events} events in {streams}, chains whole"
     if deep:
         snapshots = "1 snapshot" if audit.snapshots == 1 else f"{audit.snapshots} snapshots"
         whole += f", moves legal; rows, keys and {snapshots} say what the events say"

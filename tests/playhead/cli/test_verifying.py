@@ -32,7 +32,7 @@ def test_a_log_that_makes_sense(cli: Any) -> None:
     done = cli("verify", "--deep", *URL)
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout == (
-        "ok: 6 events in 1 streams, chains whole, moves legal; rows, keys and 0 snapshots say what"
+        "ok: 6 events in 1 stream, chains whole, moves legal; rows, keys and 0 snapshots say what"
         " the events say\n"
     )
     assert json.loads(cli("verify", "last", "--deep", *URL, "--json").stdout) == {
