@@ -12,8 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakSet
 
+import msgspec
+
 from engine.breakers import BreakerStore
 from engine.core import commands as c
+from engine.core.events import IllegalEvent
 from engine.core.fit import misfit
 from engine.driver import Driver
 from engine.namesakes import made_up, namesakes, tell_of
@@ -21,13 +24,14 @@ from engine.neighbours import Neighbours
 from engine.repository import Hold, KnownWorkflow, Repository
 from engine.turns import Turns
 from eventstore import Claim, Log, Tip, WorkerRow, clock
-from eventstore.errors import StillCoded
+from eventstore.errors import EventUnreadable, StillCoded
 
 log = logging.getLogger("playhead.engine")
 ROUND = 1.0  # real seconds: the slow poll beneath the hints
 SLICE = 0.05  # real seconds: how soon a frozen clock that was moved is noticed
 CLAIM_ONE = 100  # runs looked at to find one
 SKIP = 5.0  # real seconds in which a run is left to a better worker
+UNREADABLE = (StillCoded, EventUnreadable, IllegalEvent, msgspec.DecodeError)
 ASYNC_SLOTS = 1000  # async attempts in flight at once
 
 
@@ -168,9 +172,13 @@ class Worker:
     def _open(self, driver: Driver, claim: Claim) -> None:
         try:
             hold, head = self.repository.load(claim.head.id)
-        except StillCoded as error:  # for a worker that has the key
+        except UNREADABLE as error:  # for a worker that can, by its key or its version
             self._leave(claim, claim.head.tip)
-            log.error("a run was let go of: %s", error, extra={"action": "run_still_coded"})
+            log.error(
+                "run %s was let go of, for it cannot be read here; `playhead verify --deep` tells"
+                " more: %s",
+                claim.head.id, error, extra={"action": "run_unreadable"},
+            )  # fmt: skip
             return
         if (head.owner, head.tip.epoch) != (self.id, claim.head.tip.epoch):
             return  # taken by another before it was read: its new epoch is not ours to use

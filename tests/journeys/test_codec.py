@@ -154,7 +154,7 @@ def test_a_worker_without_the_key_lets_go_of_what_it_cannot_read(file_url, key, 
     first.signal(run, "word", "!")
     first.close()
     other = Engine(file_url, workflows=FLOWS)
-    said = f"a run was let go of: event 1 of '{run.id}' is stored encoded"
+    said = f"event 1 of '{run.id}' is stored encoded"
     with caplog.at_level(logging.ERROR, "playhead.engine"), other:
         mine = other.start(failing, given="clear")
         until(lambda: other.log.head(mine.id).status == "failed")
