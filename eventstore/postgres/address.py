@@ -36,6 +36,11 @@ class Address(msgspec.Struct, frozen=True):
     options: dict[str, Any]
 
 
+def quoted(name: str) -> str:
+    """Give a name as SQL writes it, whatever letters it has. *Pure.*"""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def address_of(url: str) -> Address:
     """Take a url apart. *Pure.*
 

@@ -124,10 +124,14 @@ class Postgres:
             raise
         return session
 
+    @property
+    def is_pooled(self) -> bool:
+        """Tell whether a pooler stands between; False while the server is not known yet."""
+        return self.server is not None and self.server.is_pooled
+
     def connect(self) -> Session:
         """Give a new connection, watched."""
-        pooled = self.server is not None and self.server.is_pooled
-        session = opening.connect(self._engine, self.address, is_pooled=pooled)
+        session = opening.connect(self._engine, self.address, is_pooled=self.is_pooled)
         self.watchdog.watch(session)
         self._everything.append(session)
         return session

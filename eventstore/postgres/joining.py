@@ -1,7 +1,7 @@
 """A log in PostgreSQL, joined from its parts."""
 
 from eventstore.parts import Parts
-from eventstore.postgres.address import address_of
+from eventstore.postgres.address import address_of, quoted
 from eventstore.postgres.barrier import Barrier
 from eventstore.postgres.database import Postgres
 from eventstore.postgres.ears import Ears, channel_of
@@ -24,7 +24,7 @@ def postgres_log(url: str) -> SqlLog:
     database = Postgres(address_of(url), Counters())
     lookout = Lookout(database)
     ears = Ears(database, lookout)
-    keeper = Keeper(database, '"' + channel_of(database).replace('"', '""') + '"', ears.heard)
+    keeper = Keeper(database, quoted(channel_of(database)), ears.heard)
     ears.on_listen, ears.on_forget = keeper.open, keeper.leave
     locks = SessionLocks(database, keeper, lookout)
     log = SqlLog(

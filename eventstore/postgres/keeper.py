@@ -60,7 +60,11 @@ class Keeper:
     def open(self, user: str) -> None:
         """Connect, and keep a thread that listens for as long as somebody uses it."""
         with self._lock:
-            if self._session is not None and self._thread is None and not self._is_pooled():
+            if (
+                self._session is not None
+                and self._thread is None
+                and not self._database.is_pooled
+            ):
                 self.touch(f"LISTEN {self._channel}", ())
             self._ready()
             self._users.add(user)
@@ -84,15 +88,15 @@ class Keeper:
             thread, ends = self._part()  # who comes from now on gets another thread
         _see_off(thread, ends)
         with self._lock:
-            if self._session is not None and self._thread is None and not self._is_pooled():
+            if (
+                self._session is not None
+                and self._thread is None
+                and not self._database.is_pooled
+            ):
                 try:
                     self._session.run("UNLISTEN *")
                 except psycopg.Error:
                     self._lose()
-
-    def _is_pooled(self) -> bool:
-        server = self._database.server
-        return server is not None and server.is_pooled
 
     def do(self, work: Callable[[Cursor], R]) -> R:
         """Do some work in a transaction of its own; it may be done twice."""
@@ -133,7 +137,7 @@ class Keeper:
             session = self._database.connect()
             self._database.watchdog.watch(session, LIMIT)
             try:
-                if not self._is_pooled():
+                if not self._database.is_pooled:
                     session.run("SET lock_timeout = '2s'")
                     session.run("SET idle_in_transaction_session_timeout = '5s'")
                     session.run(f"LISTEN {self._channel}")

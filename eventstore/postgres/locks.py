@@ -46,7 +46,7 @@ class SessionLocks:
             LogError: another process lives under this id.
         """
         self._keeper.open(worker)
-        if self._is_pooled():
+        if self._database.is_pooled:
             return False
         try:
             self._wait_for(worker)
@@ -95,7 +95,7 @@ class SessionLocks:
 
     def is_free(self, worker: WorkerRow) -> bool | None:
         """Say whether a worker is known to be gone; None if only its lease can tell."""
-        if not worker.locked or self._is_pooled():
+        if not worker.locked or self._database.is_pooled:
             return None
         if worker.id in self._held:
             return False
@@ -137,6 +137,3 @@ class SessionLocks:
     def forked(self) -> None:
         """Forget them; the parent holds them."""
         self._held.clear()
-
-    def _is_pooled(self) -> bool:
-        return self._database.server is not None and self._database.server.is_pooled

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.postgres import faults
-from eventstore.postgres.address import Address
+from eventstore.postgres.address import Address, quoted
 from eventstore.postgres.opening import connect, look_at, schema_of
 from eventstore.postgres.session import Session, engine_of
 
@@ -55,13 +55,9 @@ def _laid(session: Session, address: Address, *, writes: bool) -> Bench:
     found = schema_of(session, address)
     if found is None:
         return Bench(session.held, None, [])
-    session.run("SELECT set_config('search_path', %s, true)", (_quoted(address.schema),))
+    session.run("SELECT set_config('search_path', %s, true)", (quoted(address.schema),))
     if writes:
         session.run("SET LOCAL lock_timeout = '30s'")
         session.run("LOCK TABLE log_meta, worker, blob IN ACCESS EXCLUSIVE MODE")
         found = schema_of(session, address)  # another migration may have been faster
     return Bench(session.held, found, session.run(_WORKERS).fetchall())
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -15,7 +15,7 @@ from eventstore.errors import (
     StorageUnsuitable,
 )
 from eventstore.postgres import faults
-from eventstore.postgres.address import Address
+from eventstore.postgres.address import Address, quoted
 from eventstore.postgres.guards import GUARDS
 from eventstore.postgres.session import Session
 
@@ -122,8 +122,8 @@ def schema_of(session: Session, address: Address) -> int | None:
         return None
     stamp: dict[str, Any] = {}
     if "log_meta" in names:
-        quoted = '"' + address.schema.replace('"', '""').replace("%", "%%") + '"'
-        stamp = dict(session.run(f"SELECT key, value FROM {quoted}.log_meta").fetchall())  # noqa: S608
+        meta = f"{quoted(address.schema)}.log_meta"
+        stamp = dict(session.run(f"SELECT key, value FROM {meta}").fetchall())  # noqa: S608
     if stamp.get("format") != schema.FORMAT:
         tables = ", ".join(sorted(names)[:5])
         raise SchemaMismatch(
@@ -154,7 +154,7 @@ def recognise(session: Session, address: Address) -> bool:
 
 def found(session: Session, address: Address) -> None:
     """Create schema, tables, guards and stamp, unless somebody else was faster."""
-    quoted = '"' + address.schema.replace('"', '""') + '".'
+    name = quoted(address.schema)
     held = session.held.execution_options(schema_translate_map={None: address.schema})
     raw = session.raw
     session.run("BEGIN")
@@ -163,17 +163,17 @@ def found(session: Session, address: Address) -> None:
         if not recognise(session, address):
             # IF NOT EXISTS asks for the right to make one even where there is one.
             if not session.run(_IS_THERE, (address.schema,)).fetchone():
-                session.run(f"CREATE SCHEMA {quoted[:-1]}".replace("%", "%%"))
+                session.run(f"CREATE SCHEMA {name}")
             schema.tables.create_all(held)
             for guard in GUARDS:
-                raw.execute(guard.replace("@", quoted).encode())
+                raw.execute(guard.replace("@", f"{name}.").encode())
             stamp = {
                 "format": schema.FORMAT,
                 "schema": str(schema.VERSION),
                 "store": clock.new_id(),
             }
             session.cursor().executemany(
-                f"INSERT INTO {quoted}log_meta VALUES (%s, %s)",  # noqa: S608 - quoted above
+                f"INSERT INTO {name}.log_meta VALUES (%s, %s)",  # noqa: S608 - quoted above
                 list(stamp.items()),
             )
         session.run("COMMIT")

@@ -6,9 +6,9 @@ schema in which the log's tables lie, so that nobody's search path matters. Arra
 text, as on SQLite.
 """
 
-import re
 from typing import Any
 
+from eventstore.postgres.address import quoted
 from eventstore.postgres.statements_counting import COUNTING
 from eventstore.postgres.statements_moving import moving
 
@@ -287,10 +287,9 @@ class Statements:
     MOST = 2**63 - 1  # no limit
 
     def __init__(self, schema: str) -> None:
-        quoted = '"' + schema.replace('"', '""').replace("%", "%%") + '".'
+        self.schema = f"{quoted(schema)}."
         for name, text in (_TEXTS_OF | COUNTING | moving(_EVENT, _TEXTS)).items():
-            setattr(self, name, re.sub("@", lambda _: quoted, text))
-        self.schema = quoted
+            setattr(self, name, text.replace("@", self.schema))
         self.GIVE_OUT = (self.GIVE_ON,)
         self.ROOMY, self.USUAL = (self.ALONE,), ()
 

@@ -20,6 +20,7 @@ from playhead.cli import out, target
 from playhead.cli.bar import Bar
 from playhead.cli.following import follow as follow_log
 from playhead.cli.options import App, Json, Url, Wrong
+from playhead.cli.whole import whole
 
 if TYPE_CHECKING:
     from engine.app import Engine
@@ -107,21 +108,10 @@ def _written(file: Path | None) -> Iterator[Callable[[bytes], Any]]:
         return
     part = file.with_name(file.name + ".part")
     try:
-        with part.open("wb") as taking:
+        with whole(part.open("wb"), file) as taking:
             yield taking.write
-            taking.flush()
-            os.fsync(taking.fileno())
-        part.replace(file)
-        folder = os.open(file.absolute().parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
     except OSError as error:
         raise Wrong(f"--out {file}: {error.strerror}: {error.filename or part}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def import_(

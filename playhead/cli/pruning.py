@@ -1,7 +1,5 @@
 """`prune`: ended runs that are old lose their history; `--export` writes it to a file first."""
 
-import contextlib
-import os
 from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -18,6 +16,7 @@ from playhead.cli.bar import Bar
 from playhead.cli.inputs import read_since
 from playhead.cli.keeping import size_words
 from playhead.cli.options import App, Json, Url, Wrong
+from playhead.cli.whole import whole
 
 if TYPE_CHECKING:
     from engine.pruning import Pruned
@@ -105,25 +104,17 @@ def _exporter(log: "Log", path: Path, *, silent: bool) -> "Callable[[Collection[
     def write(ids: Collection[str]) -> None:
         part = path.with_name(f"{path.name}.{clock.new_id()}.part")
         try:
-            with part.open("xb") as file, Bar("exporting events", silent=silent) as bar:
+            with (
+                whole(part.open("xb"), path) as file,
+                Bar("exporting events", silent=silent) as bar,
+            ):
                 write_log(
                     log, file.write, streams=ids, program=playhead.__version__, told=bar.told
                 )
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            folder = os.open(path.absolute().parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
         except OSError as error:
             raise Wrong(
                 f"--export {path}: {error.strerror or error}; nothing was deleted"
             ) from None
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
 
     return write
 
