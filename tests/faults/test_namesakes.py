@@ -13,6 +13,7 @@ from eventstore import open_log
 from eventstore.errors import Fenced
 from eventstore.store import WorkerRow
 from eventstore.testing import birth, step
+from tests.journeys.conftest import wait_until
 
 WARNED = "another worker is named 'ann'"
 
@@ -28,6 +29,7 @@ def test_two_daemons_of_one_name_share_the_work(app, serve, started, desk, ended
     warm = started("light", 1)
     ended(warm)
     two = serve("worker='ann', threads=2")
+    wait_until(lambda: len(desk.log.workers()) == 2, what="the second worker")
     runs = started("story", *range(20))
     ended(runs)
     for run in runs:

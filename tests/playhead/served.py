@@ -20,12 +20,15 @@ QUIET = 0.5  # real seconds without a word that count as silence
 
 
 def wait_until(
-    condition: Callable[[], object], what: str = "it", seconds: float = PATIENCE
+    condition: Callable[[], object],
+    what: str | Callable[[], str] = "it",
+    seconds: float = PATIENCE,
 ) -> None:
-    """Wait on a condition with a deadline."""
+    """Wait on a condition with a deadline; `what` says what for, or finds out when it is late."""
     until = clock.real_seconds() + seconds
     while not condition():
-        assert clock.real_seconds() < until, f"{what} took too long"
+        if clock.real_seconds() >= until:
+            raise AssertionError(f"{what if isinstance(what, str) else what()} took too long")
         clock.real_sleep(0.02)
 
 
