@@ -4,7 +4,6 @@ What must not wait is hinted at or poked; beneath it lies one slow look a second
 database only if somebody has written to it.
 """
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 
@@ -12,16 +11,13 @@ from engine.core.run import next_due
 from engine.draining import HANGS, drain, flights, release_runs, tell_left_behind
 from engine.driver import Driver
 from engine.expiring import expire
-from engine.failures import in_short
 from engine.health import Pulse
 from engine.loops import LoopThread
+from engine.outages import Outages
 from engine.repository import Hold
-from engine.turns import Lost
 from engine.worker import Worker
 from eventstore import Listener, clock
-from eventstore.errors import LogError
 
-log = logging.getLogger("playhead.engine")
 ROUND = 1.0  # real seconds: the slow poll beneath the hints
 FULL_ROUND = 30  # rounds: then the database is asked even if nobody seems to have written
 SLICE = 0.05  # real seconds: how soon a frozen clock that was moved is noticed
@@ -53,6 +49,7 @@ class Background:
         self._starved = False  # something may be due, but no slot was free
         self.watched: Callable[[], None] | None = None  # look for ends that others wrote
         self.pulse = Pulse(worker.lease / clock.SECOND)
+        self._outages = Outages(self.pulse)
 
     def open(self) -> None:
         """Start the threads."""
@@ -98,17 +95,10 @@ class Background:
         while not self._stop.wait(self.worker.lease / clock.SECOND / 3):
             try:
                 self._renew()
-                self.pulse.beat(RENEWING)
-            except LogError as error:
-                self.pulse.beat(RENEWING, str(error))
-                log.error(
-                    "the lease could not be renewed: %s",
-                    error,
-                    extra={"action": "lease_failed"},
-                )
-            except Exception as error:
-                self.pulse.beat(RENEWING, in_short(error))
-                log.exception("renewing the lease failed", extra={"action": "lease_failed"})
+                self._outages.went(RENEWING)
+            except Exception as error:  # noqa: BLE001 - it is told, and tried again
+                words = "the lease could not be renewed, trying again"
+                self._outages.failed(RENEWING, error, words, "lease_failed")
 
     def _renew(self) -> None:
         """Renew; the write itself is no reason to look at the database.
@@ -138,16 +128,11 @@ class Background:
                 if is_round:
                     next_round = real + ROUND
                 self._look(hints, is_round=is_round)
-                self.pulse.beat(LOOKING)
-            except (LogError, Lost) as error:
-                self.pulse.beat(LOOKING, str(error))
-                log.error(
-                    "a round failed, trying again: %s", error, extra={"action": "round_failed"}
-                )
-                self._stop.wait(0.5)
-            except Exception as error:
-                self.pulse.beat(LOOKING, in_short(error))
-                log.exception("a round failed", extra={"action": "round_failed"})
+                self._outages.went(LOOKING)
+            except Exception as error:  # noqa: BLE001 - it is told, and tried again
+                words = "a round failed, trying again"
+                self._outages.failed(LOOKING, error, words, "round_failed")
+                next_round = 0.0  # only what asks for everything tells that all is well again
                 self._stop.wait(0.5)
             hints = listener.wait(SLICE)
 

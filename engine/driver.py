@@ -146,10 +146,11 @@ class Driver:
             self.on_fatal(error)
             return False
         pause = RETRY_AFTER[min(tries, len(RETRY_AFTER) - 1)]
-        log.error(
-            "step %s in run %s waits for the log, trying again in %g s: %s",
-            flight.step, flight.hold.run.id, pause, error, extra={"action": "storage_failed"},
-        )  # fmt: skip
+        if not tries:  # once, however long it takes
+            log.error(
+                "step %s in run %s waits for the log, trying again: %s",
+                flight.step, flight.hold.run.id, error, extra={"action": "storage_failed"},
+            )  # fmt: skip
         clock.real_sleep(pause)
         return True
 

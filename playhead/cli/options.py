@@ -4,15 +4,17 @@ import errno
 import functools
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 import playhead
+from eventstore import masked_words
 from eventstore.errors import LogError
 from playhead import settings
-from playhead.cli import out
+from playhead.cli import interrupts, out
 from playhead.importing import AppRefused
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -69,6 +71,7 @@ def guarded(command: Command) -> Command:
     @functools.wraps(command)
     def guard(*args: Any, **kwargs: Any) -> None:
         code = DONE
+        ends_at_once = interrupts.are_raised()
         try:
             command(*args, **kwargs)
             sys.stdout.flush()
@@ -94,6 +97,9 @@ def guarded(command: Command) -> Command:
         except KeyboardInterrupt:
             out.note("interrupted")
             code = INTERRUPTED
+        finally:
+            if ends_at_once:
+                interrupts.end_at_once()
         if code:
             raise typer.Exit(code)
 
@@ -102,8 +108,9 @@ def guarded(command: Command) -> Command:
 
 
 def _debug() -> None:
+    """Show the traceback of the error that is being handled, if it is wanted."""
     if settings.is_debug():
-        raise  # noqa: PLE0704 - called where an error is being handled
+        out.note(masked_words(traceback.format_exc().rstrip("\n")))
 
 
 def _first_lines(doc: str) -> str:

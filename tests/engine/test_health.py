@@ -37,6 +37,10 @@ def wait_until(condition: Callable[[], object]) -> None:
         clock.real_sleep(0.01)
 
 
+class Torn(StorageError):
+    """Another kind of failure."""
+
+
 class Moody:
     """A trigger that fires nothing: its poll hangs or fails when it is told to."""
 
@@ -47,6 +51,7 @@ class Moody:
         self.free = threading.Event()
         self.free.set()
         self.waits = threading.Event()
+        self.polls = 0
 
     def check(self, workflows: Mapping[str, Any]) -> None:
         """Find no fault."""
@@ -55,6 +60,7 @@ class Moody:
         return "1"
 
     def poll(self, *_: object) -> int | None:
+        self.polls += 1
         if not self.free.is_set():
             self.waits.set()
             self.free.wait(PATIENCE)
@@ -141,6 +147,26 @@ def test_a_round_that_fails_is_alive_but_not_ready(moody: Moody) -> None:
         wait_until(lambda: engine.health().ready)
 
 
+@pytest.mark.slow
+def test_a_failure_that_lasts_is_told_once_and_so_is_its_end(
+    moody: Moody, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often it is tried meanwhile; another failure is told too."""
+    with Engine("memory://", workflows=[simple], triggers=[moody]) as engine:
+        for error in (StorageError("the disk is full"), StorageError("still"), Torn("page 7")):
+            moody.error = error
+            tried = moody.polls
+            wait_until(lambda tried=tried: moody.polls > tried + 3)
+        moody.error = None
+        wait_until(lambda: engine.health().ready)
+    said = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert said[:-1] == [
+        ("ERROR", "a round failed, trying again: the disk is full"),
+        ("ERROR", "a round failed, trying again: page 7"),
+    ]
+    assert said[-1][1].startswith("the log answers again, after ")
+
+
 def test_a_lease_that_cannot_be_renewed_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that refuses the lease is told as well; it may run out."""
     with Engine("sqlite:///:memory:", workflows=[simple], lease=0.3) as engine:
@@ -172,7 +198,11 @@ def test_the_lease_is_renewed_after_whatever_went_wrong(
             told = engine.health()
         wait_until(lambda: engine.health().ready)
     assert told.reason == "renewing the lease failed: RuntimeError: who knows"
-    assert {vars(record)["action"] for record in caplog.records} == {"lease_failed"}
+    assert [vars(record)["action"] for record in caplog.records] == [
+        "lease_failed", "worker_goes_on",
+    ]  # fmt: skip
+    assert "who knows" in str(caplog.records[0].exc_text)
+    assert caplog.records[1].getMessage().startswith("renewing the lease succeeds again")
 
 
 def test_a_database_that_somebody_holds_is_not_ready(tmp_path: Path) -> None:

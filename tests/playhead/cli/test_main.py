@@ -126,6 +126,40 @@ def test_an_interrupted_run_is_let_go_of(folder: Path, number: int) -> None:
     assert json.loads(shown.stdout)["result"] == "done"
 
 
+INTERRUPTED = """
+import atexit, os, signal, sys
+
+MOMENT = sys.argv.pop(1)
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == MOMENT:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from playhead.cli import main
+if MOMENT == "the end":
+    atexit.register(os.kill, os.getpid(), signal.SIGINT)
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["playhead.importing", "engine", "typer", "engine.core.run", "sqlalchemy.pool", "the end"],
+)
+def test_ctrl_c_while_python_imports_or_ends(shell: Any, folder: Path, moment: str) -> None:
+    """Whatever is just being imported, it is exit code 130 and one word, and no traceback."""
+    if moment == "the end":
+        shell("run", "app.py:hello", "name=Ann", "-q")
+    words = [moment, "stats", "--url", "sqlite:///app.db"]
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, *words], cwd=folder, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 def test_init_writes_a_project_that_runs(cli: Any, folder: Path) -> None:
     """Its app runs, its own test passes, its README's commands exist; twice is refused."""
     assert cli("init", "proj").exit_code == 0
@@ -185,15 +219,28 @@ def test_replay_walks_on_a_terminal(shell: Any, folder: Path) -> None:
 
 
 def test_debug_shows_the_traceback(folder: Path) -> None:
-    """With PLAYHEAD_DEBUG=1 a refusal is raised as it is."""
+    """With PLAYHEAD_DEBUG=1 a refusal has its traceback before it, and the same exit code."""
     (folder / "bad.py").write_text("raise RuntimeError('boo')\n", "utf-8")
-    command = [*COMMAND, "runs", "--app", "bad.py"]
+    url = "postgresql://ann:hunter2@127.0.0.1:1/x"
     env = {**os.environ, "PLAYHEAD_DEBUG": "1"}
-    done = subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, check=False
-    )
-    assert "Traceback" in done.stderr
-    assert "RuntimeError: boo" in done.stderr
+    for words, error in [
+        (["runs", "--app", "bad.py"], "RuntimeError: boo"),
+        (["runs"], "playhead.cli.options.Wrong: which log?"),
+        (["runs", "--url", url], "engine.errors.StorageError"),
+    ]:
+        said = []
+        for surroundings in (os.environ, env):
+            done = subprocess.run(
+                [*COMMAND, *words], cwd=folder, env=surroundings, capture_output=True,
+                text=True, check=False,
+            )  # fmt: skip
+            assert (done.returncode, done.stdout) == (2, ""), done.stderr
+            said.append(done.stderr)
+        assert said[1].startswith("Traceback (most recent call last):\n"), said[1]
+        assert said[1].endswith(said[0])
+        assert said[0].startswith("playhead: ")
+        assert error in said[1]
+        assert "hunter2" not in said[1]
 
 
 def test_the_reference_names_every_command() -> None:
