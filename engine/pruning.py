@@ -9,6 +9,7 @@ from engine.core import trigger as core
 from engine.core.run import ENDED
 from engine.triggerstream import TriggerStream, label_of
 from eventstore import Head, Log, clock
+from eventstore.errors import StillCoded
 from eventstore.sweeping import sweep
 
 BATCH = 500  # runs purged in one transaction
@@ -35,6 +36,7 @@ class Pruned(msgspec.Struct):
     oldest: int | None = None  # end of the first and of the last of them
     newest: int | None = None
     stays: Counter[str] = msgspec.field(default_factory=Counter)  # old and ended; by reason
+    is_swept: bool = True  # large values were looked for; not without the codec of the log
     blobs: int = 0
     blob_bytes: int = 0
     freed: int = 0  # bytes given back to the system
@@ -119,6 +121,8 @@ class Pruning:
     def prune(self, *, export: Export | None = None, told: Told | None = None) -> Pruned:
         """Take the histories of the runs, then what they leave behind. *Touches the log.*
 
+        Where events are encoded and the log has no codec, large values stay.
+
         Args:
             export: Called with the ids of all of them before anything is deleted; what it raises
                 ends the pruning, and nothing is deleted.
@@ -148,7 +152,10 @@ class Pruning:
                     done.stays[CHANGED] += 1
             if told is not None:
                 told(done.runs.total())
-        done.blobs, done.blob_bytes = sweep(self._log, now=clock.now_us())
+        try:
+            done.blobs, done.blob_bytes = sweep(self._log, now=clock.now_us())
+        except StillCoded:
+            done.is_swept = False
         done.freed = self._log.reclaim()
         return done
 

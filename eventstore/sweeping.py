@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from eventstore import clock
-from eventstore.errors import StorageError
+from eventstore.errors import StillCoded
 from eventstore.store import Log
 
 REST = 24 * 3600 * clock.SECOND  # a value that was put since stays, named or not
@@ -16,6 +16,7 @@ PAGE = 5000  # events looked at together
 _NAME = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _CODED = '{"coded'  # an event whose names a codec hides begins so
 _EVER = 2**63 - 1
+UNKNOWN = "which large values are still in use cannot be read; none was deleted"
 
 Told = Callable[[int, int], None]
 
@@ -39,7 +40,7 @@ def sweep(log: Log, *, now: int, told: Told | None = None) -> tuple[int, int]:
         How many values, and how many bytes.
 
     Raises:
-        StorageError: The events cannot be read without their codec; nothing was deleted.
+        StillCoded: The events cannot be read without their codec; nothing was deleted.
     """
     before = now - REST
     idle = log.old_blobs(before=before)
@@ -50,11 +51,7 @@ def sweep(log: Log, *, now: int, told: Told | None = None) -> tuple[int, int]:
     while page := log.read_all(after=position, limit=PAGE):
         for event in page:
             if event.data.startswith(_CODED):
-                raise StorageError(
-                    f"event {event.version} of {event.stream!r} is encoded: which large values are"
-                    " still in use cannot be read; none was deleted. Give the app with --app: its"
-                    " engine has the codec"
-                )
+                raise StillCoded(event.stream, event.version, UNKNOWN)
             named |= names_in(event.data)
         position = page[-1].position
         if told is not None:

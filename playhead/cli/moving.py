@@ -70,6 +70,8 @@ def export(
         if after is not None and cursor is not None:
             raise Wrong("--cursor knows where to go on; leave out --after")
         with target.reading(app, url) as engine:
+            if workflow is not None and (why := target.unknown_workflow(engine, workflow)):
+                out.note(f"{why}. It is waited for")
             follow_log(engine, after=after, cursor=cursor, workflow=workflow, types=type or [])
         return
     for name, given in only.items():

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from engine.pruning import Pruned
     from eventstore import Log
 
+UNSWEPT = (
+    "large values stay: events that name those in use are encoded. With the app whose engine has"
+    " the codec they go too: --app app.py"
+)
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -72,6 +76,8 @@ def prune(
     from engine.pruning import Pruning, Wish  # noqa: PLC0415 - after what is said of the words
 
     with target.steering(app, url) as engine:
+        if workflow is not None and (why := target.unknown_workflow(engine, workflow)):
+            raise Wrong(why)
         wish = Wish(
             before=before, workflow=workflow, statuses=tuple(status or ()), unseen=unseen
         )
@@ -129,8 +135,8 @@ def _doc(done: "Pruned") -> render.Doc:
         "oldest": None if done.oldest is None else render.iso(clock.from_us(done.oldest)),
         "newest": None if done.newest is None else render.iso(clock.from_us(done.newest)),
         "stay": dict(done.stays),
-        "blobs": done.blobs,
-        "blob_bytes": done.blob_bytes,
+        "blobs": done.blobs if done.is_swept else None,
+        "blob_bytes": done.blob_bytes if done.is_swept else None,
         "freed_bytes": done.freed,
     }
 
@@ -155,6 +161,8 @@ def _say(done: "Pruned", *, would: bool) -> None:
     if done.blobs:
         size = size_words(done.blob_bytes)
         out.say(f"{done.blobs} large values that nothing names any more went: {size}")
+    if not done.is_swept:
+        out.note(UNSWEPT)
     if done.freed:
         out.say(f"{size_words(done.freed)} given back to the disk")
     for reason, count in sorted(done.stays.items()):

@@ -69,14 +69,17 @@ def runs(
         )  # fmt: skip
         shown = rows[:limit] if limit else rows
         docs = [render.row_doc(engine, row) for row in shown]
+        is_narrow = bool(workflow or status or key or since or tag)
+        nothing = "no runs" + " like that" * is_narrow
+        if not docs and workflow is not None:
+            why = target.unknown_workflow(engine, workflow)
+            nothing += f": {why}" if why else ""
     if json:
         out.result(docs)
     elif docs:
         _list(docs)
     else:
-        out.note(
-            "no runs" + (" like that" if workflow or status or key or since or tag else "")
-        )
+        out.note(nothing)
     if len(rows) > len(shown):
         out.note(f"these are the newest {limit}; --limit 0 shows all")
 

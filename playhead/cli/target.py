@@ -1,6 +1,7 @@
 """Which log a command is about, and which run in it."""
 
 import contextlib
+import difflib
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -190,6 +191,17 @@ def must_exist(engine: "Engine") -> None:
         )
     if os.path.isfile(path) and not os.path.getsize(path):  # noqa: PTH113, PTH202
         raise Wrong(f"{importing.shown(path)} ({engine.place}) is empty: it is no database")
+
+
+def unknown_workflow(engine: "Engine", name: str) -> str | None:
+    """Say that neither log nor app knows a workflow of a name; None: one does."""
+    log: Any = engine.log
+    if name in engine.workflows or log.heads(kind="run", name=name, limit=1):
+        return None
+    known = sorted({*engine.workflows, *(count.name for count in log.counts("run"))})
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
+    return f"there is no run of a workflow {name!r} in {engine.place}; {hint}"
 
 
 def run_id(engine: "Engine", text: str) -> str:

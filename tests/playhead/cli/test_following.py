@@ -170,3 +170,13 @@ def _drain(terminal: int) -> None:
             pass
     except OSError:  # nobody writes to it any more
         return
+
+
+def test_a_workflow_without_runs_is_waited_for_and_named(log: Any, tmp_path: Path) -> None:
+    """It may come yet; a name that was mistyped is seen at once, not after a day of silence."""
+    with following(tmp_path, "--workflow", "helo") as child:
+        words = child.stderr.readline()  # type: ignore[union-attr]
+        child.send_signal(signal.SIGINT)
+        assert ended(child)[0] == 130
+    assert words.startswith("there is no run of a workflow 'helo' in sqlite:///app.db; known: ")
+    assert words.endswith(". It is waited for\n")

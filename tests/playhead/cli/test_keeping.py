@@ -164,6 +164,20 @@ def test_a_prune_that_cannot_be_meant(aged: Any, words: tuple[str, ...], why: st
     assert "pruned on" not in aged("runs", *URL).stdout
 
 
+def test_a_workflow_that_nobody_knows_is_named(aged: Any) -> None:
+    """`prune` is refused with what may be meant; a list of its runs is empty and says why."""
+    why = "there is no run of a workflow 'helo' in sqlite:///app.db; did you mean 'hello'?"
+    done = aged("prune", "--older-than", "30d", "--workflow", "helo", *URL)
+    assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"playhead: {why}\n")
+    listed = aged("runs", "--workflow", "helo", *URL)
+    assert (listed.exit_code, listed.stdout) == (0, "")
+    assert listed.stderr == f"no runs like that: {why}\n"
+    other = aged("prune", "--older-than", "30d", "--workflow", "zzz", *URL)
+    assert other.stderr.endswith("; known: bad, hello, waits\n")
+    fresh = aged("prune", "--older-than", "30d", "--workflow", "publish", "--app", "app.py")
+    assert (fresh.exit_code, fresh.stdout) == (0, "no run is old enough\n")
+
+
 def test_filters(aged: Any) -> None:
     """`--workflow` and `--status` narrow it; a date in place of an age counts from there."""
     soon = (clock.from_us(clock.now_us()) - timedelta(days=1)).isoformat()

@@ -1,9 +1,13 @@
 """Commands on a log that is encoded: with the app they see all, with a url what is clear."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from cryptography.fernet import Fernet
+from freezegun import freeze_time
+
+from eventstore import clock
 
 APP = """
 from cryptography.fernet import Fernet
@@ -86,3 +90,19 @@ def test_a_command_that_needs_values_says_what_to_do(coded):
     assert done.exit_code == 2
     assert f"event 1 of '{run}' is stored encoded" in " ".join(done.stderr.split())
     assert coded("verify", *URL).exit_code == 0
+
+
+def test_pruning_without_the_codec_leaves_large_values(coded):
+    """Histories go by a url alone, and what stays is told; with the app it goes too."""
+    with freeze_time(clock.from_us(clock.now_us()) - timedelta(days=40)):
+        for name in ("Eve" * 30_000, "Bob" * 30_000):
+            coded("run", "app.py:hello", f"name={name}", "-q", "--key", name[:3])
+    done = coded("prune", "--older-than", "30d", *URL)
+    assert (done.exit_code, done.stdout.partition(":")[0]) == (0, "2 runs lost their history")
+    assert "large values stay: events that name those in use are encoded" in done.stderr
+    said = json.loads(coded("prune", "--older-than", "30d", "--json", *URL).stdout)
+    assert (said["runs"], said["blobs"], said["blob_bytes"]) == ([], None, None)
+    done = coded("prune", "--older-than", "30d", *URL, "--app", "app.py")
+    assert "large values that nothing names any more went" in done.stdout
+    assert done.stderr == ""
+    assert coded("verify", "--deep", *URL, "--app", "app.py").exit_code == 0
