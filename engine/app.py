@@ -53,7 +53,7 @@ from engine.triggerview import TriggerView
 from engine.turns import Turns
 from engine.veiled import guarded
 from engine.worker import ASYNC_SLOTS, Worker
-from eventstore import Head, NewEvent, clock, masked, open_log
+from eventstore import Head, NewEvent, clock, masked, open_log, shares_nothing
 from eventstore.coded import Codec
 from eventstore.errors import LogError
 
@@ -421,7 +421,7 @@ class Engine:
     @property
     def is_private(self) -> bool:
         """Tell whether no other process can reach the log."""
-        return self.url.startswith("memory:") or self.url.endswith((":memory:", "://"))
+        return shares_nothing(self.url)
 
     @property
     def is_open(self) -> bool:

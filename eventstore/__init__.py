@@ -27,9 +27,10 @@ from eventstore.store import (
 __all__ = [
     "NEW", "Append", "Claim", "Counters", "Event", "Fault", "Head", "Headline", "InboxKey",
     "Listener", "Log", "NewEvent", "Row", "Tip", "WorkerRow", "Write", "masked",
-    "masked_words", "open_log",
+    "masked_words", "open_log", "shares_nothing",
 ]  # fmt: skip
 
+_IN_MEMORY = ("", "/", "/:memory:")  # what names no file behind `sqlite://`
 _KNOWN = "sqlite:///file.db, sqlite:///:memory:, postgresql://… and memory:// are known"
 
 
@@ -58,10 +59,16 @@ def open_log(url: str) -> Log:
     raise StorageUnsuitable(f"{masked(url)!r} is not the url of a log; {_KNOWN}")
 
 
+def shares_nothing(url: str) -> bool:
+    """Tell whether a log lies in memory, where no other process can reach it. *Pure.*"""
+    scheme, _, rest = url.partition("://")
+    return scheme == "memory" or (scheme.startswith("sqlite") and rest in _IN_MEMORY)
+
+
 def _open_sqlite(url: str, rest: str) -> Log:
     from eventstore.sqlite.joining import sqlite_log  # noqa: PLC0415 - SQLAlchemy takes its time
 
-    if rest in ("", "/", "/:memory:"):
+    if rest in _IN_MEMORY:
         return sqlite_log(url, None)
     path = rest[1:]
     if not rest.startswith("/") or not path:

@@ -19,7 +19,7 @@ from eventstore.errors import StorageCorrupt, StorageError, StorageUnsuitable
 from eventstore.integrity import Integrity
 from eventstore.sqlite import faults, statements
 from eventstore.sqlite.patience import Patience
-from eventstore.sqlite.place import check_place
+from eventstore.sqlite.place import check_place, is_own
 from eventstore.sqlite.session import Session, engine_of, schema_of
 
 PAGES = 1024  # copied in one step; writers in other processes never wait for it
@@ -109,9 +109,13 @@ def _check_target(source: str, target: str, *, force: bool) -> None:
         raise StorageError(f"{target} is a folder; name a file in it")
     if not path.parent.is_dir():
         raise StorageError(f"there is no folder {path.parent}; make it first")
+    if is_own(source, target):
+        raise StorageUnsuitable(
+            f"{target} is the log itself, or a part of it; name another file"
+        )
     if path.exists():
-        if path.samefile(source):
-            raise StorageUnsuitable(f"{target} is the log itself; name another file")
+        if not path.is_file():
+            raise StorageError(f"{target} is no file that can be replaced; name another")
         if not force:
             raise StorageError(f"{target} is there already; name another file, or use --force")
     for end in _BESIDE:

@@ -96,6 +96,15 @@ def check_writable(path: str) -> None:
         )
 
 
+def is_own(path: str, file: str) -> bool:
+    """Tell whether a file is a database or lies beside it as a part of it, by whatever name."""
+    real, asked = os.path.realpath(path), _inode(file)
+    return any(
+        os.path.realpath(file) == real + end or (asked and asked == _inode(path + end))
+        for end in ("", "-wal", "-shm", "-journal")
+    )
+
+
 def has_content(path: str) -> bool:
     """Say whether there is a file that is not empty."""
     try:

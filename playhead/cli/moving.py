@@ -20,7 +20,7 @@ from playhead.cli import out, target
 from playhead.cli.bar import Bar
 from playhead.cli.following import follow as follow_log
 from playhead.cli.options import App, Json, Url, Wrong
-from playhead.cli.whole import whole
+from playhead.cli.whole import check_target, whole
 
 if TYPE_CHECKING:
     from engine.app import Engine
@@ -80,6 +80,8 @@ def export(
                 f"{name} goes with --follow; a whole log has no beginning but the first"
             )
     with target.reading(app, url) as engine:
+        if file is not None:
+            check_target("--out", file, engine.log)
         streams = None if not run else [target.run_id(engine, one) for one in run]
         _warn_of_workers(engine, is_whole=streams is None)
         with _written(file) as lines_to, Bar("exporting events") as bar:
@@ -108,12 +110,11 @@ def _written(file: Path | None) -> Iterator[Callable[[bytes], Any]]:
     if file is None:
         yield out.raw_lines
         return
-    part = file.with_name(file.name + ".part")
     try:
-        with whole(part.open("wb"), file) as taking:
+        with whole(file) as taking:
             yield taking.write
     except OSError as error:
-        raise Wrong(f"--out {file}: {error.strerror}: {error.filename or part}") from None
+        raise Wrong(f"--out {file}: {error.strerror or error}; nothing was written") from None
 
 
 def import_(

@@ -16,7 +16,7 @@ from playhead.cli.bar import Bar
 from playhead.cli.inputs import read_since
 from playhead.cli.keeping import size_words
 from playhead.cli.options import App, Json, Url, Wrong
-from playhead.cli.whole import whole
+from playhead.cli.whole import check_target, whole
 
 if TYPE_CHECKING:
     from engine.pruning import Pruned
@@ -71,13 +71,15 @@ def prune(
             f"--older-than {older_than} is still to come, so that every ended run would lose its"
             " history; if that is meant: --older-than 0s"
         )
-    if export is not None:
-        _check_target(export)
+    if export is not None and export.exists():
+        raise Wrong(f"--export {export} is there already; name a file that is not")
     from engine.pruning import Pruning, Wish  # noqa: PLC0415 - after what is said of the words
 
     with target.steering(app, url) as engine:
         if workflow is not None and (why := target.unknown_workflow(engine, workflow)):
             raise Wrong(why)
+        if export is not None:
+            check_target("--export", export, engine.log)
         wish = Wish(
             before=before, workflow=workflow, statuses=tuple(status or ()), unseen=unseen
         )
@@ -97,23 +99,12 @@ def prune(
         out.note(f"their history is in {importing.shown(export)}")
 
 
-def _check_target(path: Path) -> None:
-    if path.exists():
-        raise Wrong(f"--export {path} is there already; name a file that is not")
-    if not path.absolute().parent.is_dir():
-        raise Wrong(f"--export {path}: there is no folder {path.parent}; make it first")
-
-
 def _exporter(log: "Log", path: Path, *, silent: bool) -> "Callable[[Collection[str]], None]":
     """Give what writes runs to a file, which has its name only when it is whole and safe."""
 
     def write(ids: Collection[str]) -> None:
-        part = path.with_name(f"{path.name}.{clock.new_id()}.part")
         try:
-            with (
-                whole(part.open("xb"), path) as file,
-                Bar("exporting events", silent=silent) as bar,
-            ):
+            with whole(path) as file, Bar("exporting events", silent=silent) as bar:
                 write_log(
                     log, file.write, streams=ids, program=playhead.__version__, told=bar.told
                 )

@@ -135,6 +135,13 @@ def test_where_no_copy_can_be(file_log, path, tmp_path):
     for name in ("link", "hard", path.name):
         with pytest.raises(StorageUnsuitable, match="is the log itself"):
             back_up(str(path), str(tmp_path / name), force=True)
+    for end in ("-wal", "-shm", "-journal"):
+        with pytest.raises(StorageUnsuitable, match="or a part of it"):
+            back_up(str(path), f"{path}{end}", force=True)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="is no file that can be replaced"):
+        back_up(str(path), str(tmp_path / "pipe"), force=True)
+    assert (tmp_path / "pipe").is_fifo()
     with pytest.raises(StorageError, match="is a folder"):
         back_up(str(path), str(tmp_path))
     with pytest.raises(StorageError, match="make it first"):
@@ -142,7 +149,7 @@ def test_where_no_copy_can_be(file_log, path, tmp_path):
     (tmp_path / "used-wal").touch()
     with pytest.raises(StorageUnsuitable, match="used-wal lies beside"):
         back_up(str(path), str(tmp_path / "used"), force=True)
-    assert names(tmp_path) == ["hard", "link", "used-wal"]
+    assert names(tmp_path) == ["hard", "link", "pipe", "used-wal"]
 
 
 def test_a_damaged_log_is_not_copied_in_silence(file_log, path, tmp_path):

@@ -1,6 +1,7 @@
 """`export` and `import`: a log moves by a file or a pipe, whole or not at all."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -34,7 +35,7 @@ def body(file: str) -> list[bytes]:
 def test_a_log_moves_by_a_file(done: Any, folder: Path) -> None:
     """What was there is there: runs, keys, breaker; the waiting run goes on in the new log."""
     assert "exported 5 streams, " in done("export", *URL, "--out", "log.jsonl").stderr
-    assert not Path("log.jsonl.part").exists()
+    assert not list(folder.glob("*.part"))
     result = done("import", "log.jsonl", *NEW_URL)
     assert re.search(r"imported 5 streams, \d+ events, .* into sqlite:///new.db", result.stderr)
     assert "chains whole" in done("verify", *NEW_URL).stdout
@@ -176,7 +177,14 @@ def test_into_a_log_with_events_of_its_own(done: Any) -> None:
         (("export", *URL, "--follow", "--out", "x"), "leave out --out and --run"),
         (("export", *URL, "--follow", "--after", "3", "--cursor", "c"), "leave out --after"),
         (("export", *URL, "--run", "nope"), "no run 'nope'"),
-        (("export", *URL, "--out", "none/x.jsonl"), "No such file or directory"),
+        (("export", *URL, "--out", "none/x.jsonl"), "there is no folder none; make it first"),
+        (("export", *URL, "--out", "."), "--out . is a folder; name a file in it"),
+        (("export", *URL, "--out", "pipe"), "--out pipe is no file; what is to go there, goes"),
+        (("export", *URL, "--out", "app.db"), "--out app.db is the log itself"),
+        (("export", *URL, "--out", "hard"), "--out hard is the log itself"),
+        (("export", *URL, "--out", "link-wal"), "--out link-wal is the log itself, or a part"),
+        (("export", *URL, "--out", "app.db-journal"), "app.db-journal is the log itself, or"),
+        (("prune", *URL, "--older-than", "9d", "--export", "app.db-journal"), "the log itself"),
         (("import", "x.jsonl"), "which log?"),
         (("import", "none.jsonl", *NEW_URL), "cannot read none.jsonl: No such file"),
         (("import", ".", *NEW_URL), "cannot read .: Is a directory"),
@@ -185,9 +193,16 @@ def test_into_a_log_with_events_of_its_own(done: Any) -> None:
 )  # fmt: skip
 def test_what_cannot_be_obeyed(done: Any, words: tuple[str, ...], says: str) -> None:
     """A sentence on stderr, and exit code 2."""
+    os.mkfifo("pipe")
+    os.link("app.db", "hard")
+    Path("link-wal").symlink_to("app.db-wal")
+    before = sorted(Path().iterdir())
     result = done(*words)
     assert (result.exit_code, result.stdout) == (2, "")
     assert says in result.stderr
+    assert sorted(Path().iterdir()) == before
+    assert Path("pipe").is_fifo()
+    assert done("verify", *URL).exit_code == 0
 
 
 def test_workers_that_still_work_are_named(done: Any, folder: Path) -> None:

@@ -114,15 +114,31 @@ def test_killed_in_the_middle_and_done_again(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_full_disk_leaves_no_half_export(cli: Any, folder: Path) -> None:
+def test_a_full_disk_leaves_no_half_export(folder: Path) -> None:
     """The file that was there stays as it was; what went wrong is said."""
     Path("log.jsonl").write_text("before")
-    Path("log.jsonl.part").symlink_to("/dev/full")
-    cli("run", "app.py:hello", "name=a", "-q")
-    result = cli("export", *URL, "--out", "log.jsonl")
-    assert result.exit_code == 2
-    assert "No space left" in result.stderr
+    many(folder / "many.db", 300)
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (99_999,) * 2)"
+    code = f"{limited}; from playhead.cli import main; main()"
+    command = [sys.executable, "-c", code, "export", "--out", "log.jsonl"]
+    command += ["--url", "sqlite:///many.db"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "--out log.jsonl: File too large; nothing was written" in ended.stderr
     assert Path("log.jsonl").read_text() == "before"
+    assert not list(folder.glob("*.part"))
+
+
+@pytest.mark.slow
+def test_two_exports_to_one_file_are_each_whole(cli: Any, folder: Path) -> None:
+    """Each writes beside the other; the file is that of one of them, and nothing else is left."""
+    many(folder / "many.db", 1000)
+    words = ["export", "--url", "sqlite:///many.db", "--out", "log.jsonl"]
+    command = [sys.executable, "-m", "playhead", *words]
+    both = [subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE) for _ in range(2)]
+    assert [one.communicate(timeout=60)[1].count(b"exported 1000") for one in both] == [1, 1]
+    assert cli("import", "log.jsonl", *NEW_URL).exit_code == 0
+    assert not list(folder.glob("*.part"))
 
 
 @pytest.mark.slow

@@ -91,3 +91,19 @@ def test_a_file_that_is_not_there_is_told_however_it_was_written(
         assert (refused.exit_code, refused.stderr) == (
             2, f"playhead: cannot read {name}: No such file or directory\n",
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("url", "is_private"),
+    [
+        ("memory://", True), ("memory://x", True), ("sqlite://", True), ("sqlite:///", True),
+        ("sqlite:///:memory:", True), ("sqlite+pysqlite:///:memory:", True),
+        ("sqlite:///a:memory:", False), ("sqlite:///memory.db", False),
+        ("postgresql://", False), ("postgresql://h/:memory:", False),
+    ],
+)  # fmt: skip
+def test_what_lies_in_memory_is_private(url: str, *, is_private: bool) -> None:
+    """So nothing can be read from there by a command; a server by libpq's defaults can be."""
+    engine = Engine(url)
+    assert engine.is_private == is_private
+    engine.close()
