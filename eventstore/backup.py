@@ -54,7 +54,7 @@ class _Copy:
     def __init__(self, raw: sqlite3.Connection, place: str) -> None:
         self._raw, self.place = raw, place
 
-    def query(self, sql: str, values: Any = ()) -> list[Any]:
+    def query(self, sql: str, values: Any = (), *, long: bool = False) -> list[Any]:  # noqa: ARG002 - as long as it takes
         """Give the rows of one SELECT."""
         try:
             return self._raw.execute(sql, values).fetchall()

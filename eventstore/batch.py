@@ -27,11 +27,11 @@ Values = tuple[Any, ...]
 class Job(Ticket):
     """Something else to be done in a write transaction; its result counts once it commits."""
 
-    __slots__ = ("result", "work")
+    __slots__ = ("long", "result", "work")
 
-    def __init__(self, work: Callable[[Cursor], Any]) -> None:
+    def __init__(self, work: Callable[[Cursor], Any], *, long: bool = False) -> None:
         super().__init__()
-        self.work = work
+        self.work, self.long = work, long
         self.result: Any = None
 
 

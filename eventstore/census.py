@@ -16,20 +16,22 @@ class Census:
 
     def counts(self, kind: str) -> list[Count]:
         """Give how many streams of a kind there are, by name, status and need."""
-        return list(starmap(Count, self._database.query(self._sql.COUNTS, (kind,))))
+        return list(starmap(Count, self._database.query(self._sql.COUNTS, (kind,), long=True)))
 
     def holdings(self) -> list[Holding]:
         """Give how many streams each worker owns, by kind and name."""
-        return list(starmap(Holding, self._database.query(self._sql.HOLDINGS)))
+        return list(starmap(Holding, self._database.query(self._sql.HOLDINGS, long=True)))
 
     def overdue(self, kind: str, *, now: int) -> list[Overdue]:
         """Give how many streams of a kind are due at `now` and unowned, the latest first."""
-        return list(starmap(Overdue, self._database.query(self._sql.OVERDUE, (kind, now))))
+        rows = self._database.query(self._sql.OVERDUE, (kind, now), long=True)
+        return list(starmap(Overdue, rows))
 
     def matching(self, kind: str, text: str, *, limit: int) -> list[str]:
         """Give ids of a kind that begin with a text; if none does, those that end with it."""
         bound = (kind, text, text + LAST, limit)
         rows = self._database.query(self._sql.BEGINNING, bound)
         if not rows:
-            rows = self._database.query(self._sql.ENDING, (kind, len(text), text, limit))
+            asked = (kind, len(text), text, limit)
+            rows = self._database.query(self._sql.ENDING, asked, long=True)
         return [stream for (stream,) in rows]

@@ -111,8 +111,8 @@ class Database(Protocol):
     def forked(self) -> None:
         """Leave the parent's connections alone for ever; called in a forked child."""
 
-    def query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Give the rows of one SELECT."""
+    def query(self, sql: str, values: Sequence[Any] = (), *, long: bool = False) -> list[Any]:
+        """Give the rows of one SELECT; a `long` one goes over much of the log, and may take."""
 
     def reading(self) -> AbstractContextManager[Cursor]:
         """Give a cursor for several SELECTs on one connection; its errors are ours."""
@@ -131,8 +131,12 @@ class Database(Protocol):
 
     # Writing, by one thread at a time.
 
-    def begin(self) -> Any:
-        """Begin a write transaction, give its session; `commit` or `rollback` ends it."""
+    def begin(self, *, long: bool = False) -> Any:
+        """Begin a write transaction, give its session; `commit` or `rollback` ends it.
+
+        Args:
+            long: it changes much of the log, and its statements may take long.
+        """
 
     def hope(self, session: Any, entries: Sequence[Any], *, alone: bool) -> int:
         """Write appends that touch different streams without looking first.

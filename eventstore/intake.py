@@ -39,7 +39,7 @@ class Intake:
     def take_in(self, lines: Callable[[], Iterator[Body]], last: int) -> Taken:
         """Write what another log held, all of it or nothing."""
         taken = self._writer.do(
-            lambda cursor: _Arriving(self._database.sql, cursor, last).take(lines())
+            lambda cursor: _Arriving(self._database.sql, cursor, last).take(lines()), long=True
         )
         self._database.counters.events += taken.events
         return taken

@@ -40,7 +40,7 @@ class Integrity:
             yield Fault(f"{what} cannot be read: {error}", stream)
 
     def _database_check(self) -> Iterator[Fault]:
-        for (line,) in self._database.query(self._sql.DATABASE_CHECK):
+        for (line,) in self._database.query(self._sql.DATABASE_CHECK, long=True):
             if line != "ok":
                 yield Fault(f"{self._database.place}: {line}")
 
@@ -72,7 +72,7 @@ class Integrity:
             after = rows[-1][2]
 
     def _orphans(self) -> Iterator[Fault]:
-        for (name,) in self._database.query(self._sql.ORPHANS):
+        for (name,) in self._database.query(self._sql.ORPHANS, long=True):
             yield in_stream(name, None, "it has events but no row")
 
     def _blobs(self) -> Iterator[Fault]:

@@ -100,12 +100,17 @@ class Reading:
     ) -> list[Event]:
         """Give events of these types in streams of a name."""
         bound = (after, min(upto, self._horizon()), array(types), name, limit)
-        return list(starmap(Event, self._database.query(self._sql.READ_TYPES, bound)))
+        return list(
+            starmap(Event, self._database.query(self._sql.READ_TYPES, bound, long=True))
+        )
 
     def last_position(self, before: int | None) -> int:
         """Give the position of the newest event, or of the newest recorded before a time."""
-        query = (self._sql.LAST, ()) if before is None else (self._sql.LAST_BEFORE, (before,))
-        rows = self._database.query(query[0], (*query[1], self._horizon()))
+        if before is None:
+            rows = self._database.query(self._sql.LAST, (self._horizon(),))
+        else:
+            bound = (before, self._horizon())
+            rows = self._database.query(self._sql.LAST_BEFORE, bound, long=True)
         return rows[0][0] if rows else 0
 
     def find_all(self, source: str, keys: Collection[str]) -> dict[str, str]:
@@ -114,7 +119,8 @@ class Reading:
 
     def stray_keys(self, limit: int) -> list[InboxKey]:
         """Give inbox keys that lead to a stream which is not there."""
-        return list(starmap(InboxKey, self._database.query(self._sql.STRAY_KEYS, (limit,))))
+        rows = self._database.query(self._sql.STRAY_KEYS, (limit,), long=True)
+        return list(starmap(InboxKey, rows))
 
     def streams(self, after: str, limit: int) -> list[Head]:
         """Give rows of all kinds in order of their ids."""
@@ -155,5 +161,6 @@ class Reading:
             text.append(condition)
             bound.extend(parameters)
         bound.append(self._sql.MOST if limit is None else limit)
-        rows = self._database.query(" AND ".join(text) + self._sql.NEWEST_FIRST, bound)
+        asked = " AND ".join(text) + self._sql.NEWEST_FIRST
+        rows = self._database.query(asked, bound, long=True)
         return [head_of(row) for row in rows]

@@ -48,7 +48,7 @@ class Retention:
         for condition, value in filters:
             text += " AND " + condition
             values.append(value)
-        rows = self._database.query(text + self._sql.OLDEST_FIRST, (*values, limit))
+        rows = self._database.query(text + self._sql.OLDEST_FIRST, (*values, limit), long=True)
         return [head_of(row) for row in rows]
 
     def purge(self, tips: Mapping[str, Tip], now: int) -> list[str]:
@@ -71,13 +71,14 @@ class Retention:
             cursor.execute(self._sql.FORBID)
             return gone + going
 
-        gone: list[str] = self._writer.do(take)
+        gone: list[str] = self._writer.do(take, long=True)
         self._room.settle()
         return gone
 
     def old_blobs(self, before: int) -> set[str]:
         """Give the names of blobs that were last put before a time."""
-        return {name for (name,) in self._database.query(self._sql.OLD_BLOBS, (before,))}
+        rows = self._database.query(self._sql.OLD_BLOBS, (before,), long=True)
+        return {name for (name,) in rows}
 
     def drop_blobs(self, names: Collection[str], before: int) -> tuple[int, int]:
         """Delete blobs among these that were not put since; give how many, and their bytes."""
@@ -91,7 +92,7 @@ class Retention:
                 cursor.execute(self._sql.DROP_BLOBS, values)
                 return found[0], found[1]
 
-            dropped = self._writer.do(drop)
+            dropped = self._writer.do(drop, long=True)
             count, size = count + dropped[0], size + dropped[1]
             self._room.settle()
         return count, size

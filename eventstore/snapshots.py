@@ -31,4 +31,6 @@ class Snapshots:
 
     def drop(self) -> None:
         """Delete them all."""
-        self._writer.do(lambda cursor: cursor.execute(self._sql.DROP_SNAPSHOTS) and None)
+        self._writer.do(
+            lambda cursor: cursor.execute(self._sql.DROP_SNAPSHOTS) and None, long=True
+        )

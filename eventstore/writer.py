@@ -35,12 +35,13 @@ class Writer:
         self._queue.submit(entry)
         return entry.tips
 
-    def do(self, work: Callable[[Cursor], R]) -> R:
+    def do(self, work: Callable[[Cursor], R], *, long: bool = False) -> R:
         """Do some work in a write transaction; durable when its result is given.
 
-        The work may be done twice if the first try has to be undone.
+        The work may be done twice if the first try has to be undone; `long` work changes much of
+        the log, and may take.
         """
-        job = Job(work)
+        job = Job(work, long=long)
         self._database.ready()
         self._queue.submit(job)
         result: R = job.result
@@ -75,12 +76,13 @@ class Writer:
     def _try(self, tickets: list[Ticket], *, careful: bool) -> None:
         """Write tickets in one transaction, all that are not refused."""
         database = self._database
-        session = database.begin()
+        long = any(isinstance(ticket, Job) and ticket.long for ticket in tickets)
+        session = database.begin(long=long)
         committing = False
         try:
             if not careful and not self._hope(session, tickets):
                 database.rollback(session)
-                session = database.begin()
+                session = database.begin(long=long)
                 careful = True
             if careful:
                 for ticket in tickets:

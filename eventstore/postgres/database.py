@@ -25,11 +25,10 @@ from eventstore.errors import (
     StorageUnreachable,
     StorageUnsuitable,
 )
-from eventstore.postgres import bulk, faults, opening
+from eventstore.postgres import bulk, faults, opening, silence
 from eventstore.postgres.address import Address
 from eventstore.postgres.session import Counted, Session, engine_of
 from eventstore.postgres.statements import Statements
-from eventstore.postgres.watchdog import Watchdog
 from eventstore.readers import Readers
 from eventstore.store import Counters
 
@@ -50,7 +49,6 @@ class Postgres:
         self.place = address.place
         self.counters = counters
         self.sql: Any = Statements(address.schema)
-        self.watchdog = Watchdog()
         self.server: opening.Server | None = None  # known once it was open
         self._writing = threading.Lock()  # held from begin to commit
         self._lock = threading.RLock()  # opening, closing
@@ -129,10 +127,9 @@ class Postgres:
         """Tell whether a pooler stands between; False while the server is not known yet."""
         return self.server is not None and self.server.is_pooled
 
-    def connect(self) -> Session:
-        """Give a new connection, watched."""
-        session = opening.connect(self._engine, self.address, is_pooled=self.is_pooled)
-        self.watchdog.watch(session)
+    def connect(self, longest: float | None = None) -> Session:
+        """Give a new connection; `longest` in seconds for which the server may say nothing."""
+        session = opening.connect(self._engine, self.address, self.is_pooled, longest)
         self._everything.append(session)
         return session
 
@@ -149,7 +146,6 @@ class Postgres:
 
     def drop(self, session: Session) -> None:
         """Close a connection, or what is left of it."""
-        self.watchdog.forget(session)
         with self._lock:
             if session in self._everything:
                 self._everything.remove(session)
@@ -183,13 +179,14 @@ class Postgres:
 
     # -- reading
 
-    def query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def query(self, sql: str, values: Sequence[Any] = (), *, long: bool = False) -> list[Any]:
         """Give the rows of one SELECT, asked again if the connection was lost."""
         self.ready()
         self.count(1)
         until = clock.real_seconds() + PATIENCE
         while True:
             session = self.patiently_connect(self._readers.take)
+            session.raw.longest = silence.LONG if long else silence.LONGEST
             try:
                 rows = session.run(sql, values).fetchall()
             except psycopg.Error as error:
@@ -210,6 +207,7 @@ class Postgres:
         """Give a cursor for several SELECTs on one connection; its errors are ours."""
         self.ready()
         session = self.patiently_connect(self._readers.take)
+        session.raw.longest = silence.LONGEST
         cursor = session.cursor()
         try:
             yield cursor
@@ -238,7 +236,7 @@ class Postgres:
 
     # -- writing, by one thread at a time
 
-    def begin(self) -> Session:
+    def begin(self, *, long: bool = False) -> Session:
         """Get ready to write; the transaction begins with the first statement."""
         self._writing.acquire()
         try:
@@ -247,6 +245,7 @@ class Postgres:
             self._writing.release()
             raise
         writer.wants_transaction, writer.wrote = True, False
+        writer.raw.longest = silence.LONG if long else silence.LONGEST
         return writer
 
     def hope(self, session: Session, entries: Sequence[Entry], *, alone: bool) -> int:

@@ -27,10 +27,9 @@ log = logging.getLogger("playhead.eventstore")
 R = TypeVar("R")
 Ends = tuple[socket.socket, socket.socket]  # bell and rope
 
-LIMIT = (
-    3.0  # seconds of a call before it is given up: a lease has 10, renewed every third of it
-)
-ROUND = 1.0  # seconds between two looks at calls that take too long
+# Seconds of silence before a connection is given up: a lease has 10, renewed every third of it.
+LIMIT = 3.0
+ROUND = 1.0  # seconds at most until a connection that a caller lost is made anew
 AGAIN = 0.3  # seconds at most between two tries to connect: others may take us for dead
 TRIES = 3
 
@@ -134,8 +133,7 @@ class Keeper:
     def _ready(self) -> Session:
         if self._session is None:
             self._database.ready()
-            session = self._database.connect()
-            self._database.watchdog.watch(session, LIMIT)
+            session = self._database.connect(LIMIT)
             try:
                 if not self._database.is_pooled:
                     session.run("SET lock_timeout = '2s'")
@@ -162,7 +160,6 @@ class Keeper:
         calls: list[Callable[[], bool | None]] = []  # that are not done
         while not stop.is_set():
             self._wait(bell, pause or (AGAIN if calls else ROUND))
-            self._database.watchdog.look()
             if not self._lock.acquire(timeout=0.05):
                 continue  # somebody is at work on it, and hears what comes meanwhile
             try:

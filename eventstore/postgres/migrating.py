@@ -12,6 +12,7 @@ from eventstore.postgres import faults
 from eventstore.postgres.address import Address, quoted
 from eventstore.postgres.opening import connect, look_at, schema_of
 from eventstore.postgres.session import Session, engine_of
+from eventstore.postgres.silence import EVER
 
 _WORKERS = "SELECT id, name, host, pid, until FROM worker WHERE dead = 0"  # in every schema
 
@@ -33,7 +34,7 @@ def bench(address: Address, *, writes: bool) -> Iterator[Bench]:
         writes: Others wait, or are waited for, until the block ends.
     """
     try:
-        session = connect(engine_of(address), address)
+        session = connect(engine_of(address), address, longest=EVER)
         try:
             look_at(session, address)
             session.run("BEGIN")

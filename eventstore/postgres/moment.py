@@ -15,6 +15,7 @@ from eventstore.postgres.barrier import ALONE, PATIENCE, PAUSE
 from eventstore.postgres.database import Postgres
 from eventstore.postgres.guards import LOCK_KEY
 from eventstore.postgres.session import Session
+from eventstore.postgres.silence import EVER
 
 _ROWS_AT_ONCE = 2000
 
@@ -27,7 +28,7 @@ def moment(database: Postgres) -> Iterator[Rows]:
     every event up to the last one in it.
     """
     database.ready()
-    session = database.patiently_connect(database.connect)
+    session = database.patiently_connect(lambda: database.connect(EVER))
     try:
         _begin(database, session)
         yield _asking(database, session)

@@ -38,8 +38,13 @@ class Server(msgspec.Struct, frozen=True):
     )
 
 
-def connect(engine: sa.Engine, address: Address, *, is_pooled: bool = False) -> Session:
-    """Give a new connection.
+def connect(
+    engine: sa.Engine,
+    address: Address,
+    is_pooled: bool = False,
+    longest: float | None = None,
+) -> Session:
+    """Give a new connection; `longest` in seconds for which the server may say nothing.
 
     Raises:
         StorageUnreachable: nobody answers; which host, which port, how long it waited.
@@ -48,7 +53,7 @@ def connect(engine: sa.Engine, address: Address, *, is_pooled: bool = False) -> 
     """
     begun = clock.real_seconds()
     try:
-        return Session(engine, is_pooled=is_pooled)
+        return Session(engine, is_pooled=is_pooled, longest=longest)
     except psycopg.Error as error:
         waited = clock.real_seconds() - begun
         told = " ".join(str(error).split())

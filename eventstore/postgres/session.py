@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from eventstore import clock
+from eventstore.postgres import silence
 from eventstore.postgres.address import Address
 
 # The rooms of the driver that measure time: its own, and those of its build in C.
@@ -22,12 +23,18 @@ _WAITING = [
 
 def engine_of(address: Address) -> sa.Engine:
     """Give SQLAlchemy's engine for an address. Opens nothing."""
-    return sa.create_engine(
+    engine = sa.create_engine(
         address.url,
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",  # our own BEGIN
         connect_args=dict(address.options),
     )
+    sa.event.listen(engine, "do_connect", _pick_up)
+    return engine
+
+
+def _pick_up(_dialect: Any, _record: Any, args: Any, options: Any) -> silence.Line:
+    return silence.Line.connect(*args, **options)
 
 
 def _unfreeze() -> None:
@@ -43,12 +50,14 @@ class Session:
     """SQLAlchemy's connection, and the driver's own below it for the hot path.
 
     It begins its transaction with the first statement of `cursor()`; `raw` commits each statement
-    by itself. `since` tells the watchdog when the call in progress began.
+    by itself. A server that says nothing for `longest` seconds is given up.
     """
 
-    __slots__ = ("__weakref__", "held", "raw", "since", "wants_transaction", "wrote")
+    __slots__ = ("__weakref__", "held", "raw", "wants_transaction", "wrote")
 
-    def __init__(self, engine: sa.Engine, *, is_pooled: bool = False) -> None:
+    def __init__(
+        self, engine: sa.Engine, *, is_pooled: bool = False, longest: float | None = None
+    ) -> None:
         _unfreeze()
         try:
             self.held = engine.connect()
@@ -57,10 +66,10 @@ class Session:
                 raise error.orig from None
             raise
         raw = self.held.connection.driver_connection
-        assert isinstance(raw, psycopg.Connection)  # noqa: S101 - for the type checker
-        self.raw: psycopg.Connection[tuple[Any, ...]] = raw
+        assert isinstance(raw, silence.Line)  # noqa: S101 - for the type checker
+        self.raw: silence.Line = raw
         raw.prepare_threshold = None if is_pooled else 2
-        self.since = 0.0
+        raw.longest = silence.LONGEST if longest is None else longest
         self.wants_transaction = False
         self.wrote = False
 
@@ -113,22 +122,14 @@ class Counted:
         """Execute one statement."""
         self._begin()
         self.number += 1
-        self._session.since = clock.real_seconds()
-        try:
-            self._cursor.execute(sql, parameters or None)
-        finally:
-            self._session.since = 0.0
+        self._cursor.execute(sql, parameters or None)
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Sequence[Any]]) -> "Counted":
         """Execute one statement with many sets of values; it counts as one."""
         self._begin()
         self.number += 1
-        self._session.since = clock.real_seconds()
-        try:
-            self._cursor.executemany(sql, parameters)
-        finally:
-            self._session.since = 0.0
+        self._cursor.executemany(sql, parameters)
         return self
 
     def pour(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -153,8 +154,4 @@ class Counted:
         if session.wants_transaction:
             session.wants_transaction = False
             self.number += 1
-            session.since = clock.real_seconds()
-            try:
-                self._cursor.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            finally:
-                session.since = 0.0
+            self._cursor.execute("BEGIN ISOLATION LEVEL READ COMMITTED")

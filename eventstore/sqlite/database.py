@@ -144,7 +144,7 @@ class Sqlite:
                 self._fault = error
                 raise
 
-    def query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def query(self, sql: str, values: Sequence[Any] = (), *, long: bool = False) -> list[Any]:  # noqa: ARG002 - as long as it takes
         """Give the rows of one SELECT."""
         self.count(1)
         session = self.take()
@@ -217,7 +217,7 @@ class Sqlite:
 
     # -- writing, by one thread at a time
 
-    def begin(self) -> Session:
+    def begin(self, *, long: bool = False) -> Session:  # noqa: ARG002 - as long as it takes
         """Begin a write transaction and give its connection; `commit` or `rollback` ends it."""
         self._writing.acquire()
         try:

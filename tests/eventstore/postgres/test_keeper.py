@@ -1,6 +1,7 @@
 """The keeper's connection hears while somebody listens, and only then."""
 
 import contextlib
+import socket
 import threading
 
 import pytest
@@ -8,7 +9,6 @@ import pytest
 from eventstore import WorkerRow, open_log
 from eventstore.errors import LogError
 from eventstore.postgres.locks import key_of
-from eventstore.postgres.watchdog import cut
 from tests.servers.waiting import wait_for
 
 
@@ -84,7 +84,8 @@ def test_a_lock_that_the_last_session_still_held_is_taken_once_it_is_free(
             return {pid for pid, key in keys.items() if key == key_of("w")}
 
         with own_postgres.frozen(old):
-            cut(keeper._session)
+            with socket.fromfd(keeper._session.raw.fileno(), -1, -1) as line:
+                line.shutdown(socket.SHUT_RDWR)
             wait_for(lambda: keeper.generation == 2, "a new connection")
             assert held_by() == {old}
         wait_for(lambda: held_by() not in (set(), {old}), "the lock in new hands", 5)
