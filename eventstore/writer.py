@@ -12,7 +12,7 @@ from eventstore import clock
 from eventstore.batch import Doubt, Entry, Job, tips_of_done, write_carefully
 from eventstore.commit import Queue, Ticket
 from eventstore.database import Cursor, Database, Session
-from eventstore.errors import LogError
+from eventstore.errors import LogError, StorageUnreachable
 from eventstore.event import Tip
 from eventstore.store import Append
 
@@ -160,21 +160,21 @@ class Writer:
         if not faults.leaves_doubt(error):
             _fail(tickets, reason)
             return
+        cursor: Cursor | None = None
         try:
             self._database.reopen()
+            cursor = self._database.ready().cursor()
             self._try_again(tickets, careful=True)  # what the log has is found by its id
-        except (faults.ERROR, LogError):
-            cursor = self._look_again()
+        except (faults.ERROR, LogError) as second:
+            if isinstance(reason, StorageUnreachable):  # why it does not come back says more
+                reason = (
+                    second
+                    if isinstance(second, LogError)
+                    else faults.translate(second, self._database.place)
+                )
             for ticket in tickets:
                 ticket.error = type(reason)(f"{reason}; {self._fate(ticket, cursor)}")
-
-    def _look_again(self) -> Cursor | None:
-        """Give what the fates of a batch are asked of, or None; tried once for all of them."""
-        try:
-            cursor: Cursor = self._database.ready().cursor()
-        except (self._database.faults.ERROR, LogError):
-            return None
-        return cursor
+                ticket.error.__cause__ = error
 
     def _fate(self, ticket: Ticket, cursor: Cursor | None) -> str:
         again = "append it again with the same id when the database is well"

@@ -20,12 +20,10 @@ from eventstore.batch import Doubt, Entry
 from eventstore.database import Faults
 from eventstore.errors import (
     LogError,
-    StorageBusy,
     StorageError,
-    StorageUnreachable,
     StorageUnsuitable,
 )
-from eventstore.postgres import bulk, faults, opening, silence
+from eventstore.postgres import bulk, faults, opening, patience, silence
 from eventstore.postgres.address import Address
 from eventstore.postgres.session import Counted, Session, engine_of
 from eventstore.postgres.statements import Statements
@@ -35,7 +33,6 @@ from eventstore.store import Counters
 T = TypeVar("T")
 
 READERS = 16  # connections that read at once
-PATIENCE = 10.0  # seconds for which a server that went away is waited for
 
 
 class Postgres:
@@ -52,6 +49,7 @@ class Postgres:
         self.server: opening.Server | None = None  # known once it was open
         self._writing = threading.Lock()  # held from begin to commit
         self._lock = threading.RLock()  # opening, closing
+        self._gave_up: tuple[float, LogError] | None = None  # when opening failed, and why
         self._counting = threading.Lock()
         self._pid = os.getpid()
         self._writer: Session | None = None
@@ -98,9 +96,17 @@ class Postgres:
         return self._pid == os.getpid()
 
     def _open(self) -> Session:
+        came = clock.real_seconds()
         with self._lock:
             if self._writer is None:
-                self._writer = self.patiently_connect(self._new_writer)
+                if self._gave_up is not None and self._gave_up[0] > came:
+                    error = self._gave_up[1]  # who waited for us waits no more than we did
+                    raise type(error)(*error.args) from error.__cause__
+                try:
+                    self._writer = self.patiently_connect(self._new_writer)
+                except LogError as error:
+                    self._gave_up = (clock.real_seconds(), error)
+                    raise
             return self._writer
 
     def _new_writer(self) -> Session:
@@ -135,18 +141,12 @@ class Postgres:
 
     def patiently_connect(self, attempt: Callable[[], T]) -> T:
         """Give what an attempt gives; a server that was there before is waited for."""
-        until = clock.real_seconds() + (PATIENCE if self.server is not None else 0.0)
-        while True:
-            try:
-                return attempt()
-            except (StorageUnreachable, StorageBusy):
-                if clock.real_seconds() > until:
-                    raise
-                clock.real_sleep(0.05 + 0.1 * clock.chance())
+        seconds = 0.0 if self.server is None else patience.PATIENCE
+        return patience.patiently(attempt, seconds)
 
     def drop(self, session: Session) -> None:
         """Close a connection, or what is left of it."""
-        with self._lock:
+        with self._counting:
             if session in self._everything:
                 self._everything.remove(session)
         with contextlib.suppress(Exception):  # it may be half dead
@@ -183,7 +183,7 @@ class Postgres:
         """Give the rows of one SELECT, asked again if the connection was lost."""
         self.ready()
         self.count(1)
-        until = clock.real_seconds() + PATIENCE
+        until = clock.real_seconds() + patience.PATIENCE
         while True:
             session = self.patiently_connect(self._readers.take)
             session.raw.longest = silence.LONG if long else silence.LONGEST
@@ -208,7 +208,7 @@ class Postgres:
         self.ready()
         session = self.patiently_connect(self._readers.take)
         session.raw.longest = silence.LONGEST
-        cursor = session.cursor()
+        cursor = Counted(session)
         try:
             yield cursor
         except psycopg.Error as error:

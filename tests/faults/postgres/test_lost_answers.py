@@ -6,7 +6,7 @@ import pytest
 
 from eventstore import NEW, Append, Write, clock
 from eventstore.errors import CursorMoved, StorageUnreachable
-from eventstore.postgres import database
+from eventstore.postgres import patience
 from eventstore.testing import birth, fact, row
 from eventstore.testing import step as advance
 from playhead import Engine, Workflow, step
@@ -85,7 +85,7 @@ def test_a_batch_waits_once_for_a_server_that_does_not_come_back(
     tip = birth(log, "s")
     far = log_at(postgres_proxy.url(postgres_url))
     far.head("nobody")
-    monkeypatch.setattr(database, "PATIENCE", 0.5)  # seconds, of which there are ten
+    monkeypatch.setattr(patience, "PATIENCE", 0.5)  # seconds, of which there are ten
     postgres_proxy.lose_answer(APPENDING, tag="INSERT", for_good=True)
     held, told = threading.Event(), []
 
@@ -159,7 +159,7 @@ def test_an_outcome_that_nobody_can_tell_is_told_as_such(
     """Row 14: with no server to ask, the error says how to find out; asked again, it is done."""
     far = log_at(postgres_proxy.url(postgres_url))
     far.head("nobody")
-    monkeypatch.setattr(database, "PATIENCE", 0.5)  # seconds, of which there are ten
+    monkeypatch.setattr(patience, "PATIENCE", 0.5)  # seconds, of which there are ten
     postgres_proxy.lose_answer(APPENDING, tag="INSERT", for_good=True)
     with pytest.raises(StorageUnreachable, match="again with the same id"):
         far.append(an_append("s"))
