@@ -37,10 +37,15 @@ class Load(threading.Thread):
 
 
 def grown(loads):
-    """Wait until each of some loads has acknowledged ten more events."""
-    return lambda goals=[load.tip.version + 10 for load in loads]: all(
-        load.tip.version >= goal for load, goal in zip(loads, goals, strict=True)
-    )
+    """Give a condition: each of some loads has acknowledged ten more events; none has failed."""
+
+    def condition(goals=tuple(load.tip.version + 10 for load in loads)):
+        for load in loads:
+            if load.error is not None:
+                raise load.error
+        return all(load.tip.version >= goal for load, goal in zip(loads, goals, strict=True))
+
+    return condition
 
 
 @pytest.mark.parametrize("fault", ["terminated", "fast", "immediate", "killed"])
