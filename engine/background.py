@@ -47,6 +47,7 @@ class Background:
         self._more = True  # something may be claimable that is not due: the dead held it
         self._lapse: int | None = None  # when another worker's lease runs out
         self._starved = False  # something may be due, but no slot was free
+        self._opens: int | None = None  # when the crew does, if a suspect has it for itself
         self.watched: Callable[[], None] | None = None  # look for ends that others wrote
         self.pulse = Pulse(worker.lease / clock.SECOND)
         self._outages = Outages(self.pulse)
@@ -176,11 +177,8 @@ class Background:
         changed = log_.changed()
         is_changed, self._seen = changed != self._seen, changed
         self._dirty |= is_changed or log_.any_death()
-        if (
-            is_full
-            or self._dirty
-            or (self._lapse is not None and clock.now_us() >= self._lapse)
-        ):
+        is_lapse = self._lapse is not None and clock.now_us() >= self._lapse
+        if is_full or self._dirty or is_lapse:
             has_lapsed, self._lapse = self.worker.neighbours.lapses()
             self._more |= has_lapsed
             self._dirty |= has_lapsed
@@ -194,20 +192,20 @@ class Background:
             if due is not None and due <= now:
                 self._turn(hold)
         self._starved = True  # before the look: what is freed meanwhile asks again
-        room = self.driver.crew.free
+        room, self._opens = self.driver.crew.room()
         if room:
             self._more = self.worker.claim(self.driver, room) >= room
             self._dirty |= self._more
             self._starved = self._more  # there are others: a freed slot is to be filled at once
 
     def _set_alarm(self, trigger_due: int | None) -> None:
-        """Note when something is next due; nothing, if no slot is free: a freed one pokes."""
+        """Note when something is next due; if no slot is free, when one may be: else it pokes."""
         dues = [self.worker.log.next_due(kinds=("run", "breaker")), trigger_due]
         dues += [next_due(hold.run) for hold in list(self.driver.holds.values())]
-        known = [due for due in dues if due is not None]
-        self._due = min(known) if known else None
-        if self._starved and self._due is not None and self._due <= clock.now_us():
-            self._due = None
+        if self._starved:  # what is due already waits for a slot
+            now = clock.now_us()
+            dues = [self._opens, *(due for due in dues if due is not None and due > now)]
+        self._due = min((due for due in dues if due is not None), default=None)
 
     def _turn(self, hold: Hold) -> None:
         turn = self.driver.turn(hold)

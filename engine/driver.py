@@ -6,16 +6,15 @@ the crew. In the caller's thread everything happens one after the other, in a fi
 
 import asyncio
 import contextlib
-import heapq
 import itertools
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable
 
 from engine.core import commands as c
 from engine.errors import StorageError
 from engine.flights import Crew, Flight, Slot
+from engine.hungry import Hungry
 from engine.loops import EngineLoop
 from engine.repository import Hold
 from engine.turn import Turn
@@ -35,10 +34,7 @@ class Driver:
         self.crew = crew
         self.loop = loop  # async attempts run there; None: in the thread that performs them
         self.holds: dict[str, Hold] = {}  # runs owned here
-        self.hungry: dict[str, Hold] = {}  # runs that owe a start and found no slot
-        self._queue: list[tuple[int, int, str]] = []  # the hungry, larger priority first
-        self._arrivals = itertools.count()
-        self._lock = threading.Lock()
+        self.hungry = Hungry()  # runs that owe a start and found no slot
         self.inline: deque[Flight] | None = None  # set: the caller performs everything itself
         self.stopping = False
         self.keep_trying = True  # while the storage fails; else the error goes to the caller
@@ -58,43 +54,31 @@ class Driver:
 
     def settle(self, hold: Hold, turn: Turn) -> None:
         """Keep or let go of the run, as the turn has left it."""
-        run_id = hold.run.id
         if turn.is_hungry:
-            self._wait_for_slot(hold)
+            self.hungry.put(hold, suspect=turn.has_suspect)
         else:
-            self.hungry.pop(run_id, None)
+            self.hungry.drop(hold)
+            self._open_crew()
         if hold.is_owned:
-            self.holds[run_id] = hold
+            self.holds[hold.run.id] = hold
         else:
             self._forget(hold)
         if hold.run.is_ended and turn.events:
             for listener in self.on_ended:
                 listener(hold)
 
-    def _wait_for_slot(self, hold: Hold) -> None:
-        with self._lock:
-            is_new = hold.run.id not in self.hungry
-            self.hungry[hold.run.id] = hold  # in place of one that was lost and claimed anew
-            if is_new:
-                heapq.heappush(
-                    self._queue, (-hold.run.priority, next(self._arrivals), hold.run.id)
-                )
-
-    def _next_hungry(self) -> Hold | None:
-        """Take the run of highest priority that waits for a slot, of those the first."""
-        with self._lock:
-            while self._queue:
-                hold = self.hungry.pop(heapq.heappop(self._queue)[2], None)
-                if hold is not None:
-                    return hold
-        return None
-
     def _forget(self, hold: Hold) -> None:
-        for held in (self.holds, self.hungry):
-            if held.get(hold.run.id) is hold:  # not one claimed anew after this was lost
-                held.pop(hold.run.id, None)
+        if self.holds.get(hold.run.id) is hold:  # not one claimed anew after this was lost
+            self.holds.pop(hold.run.id, None)
+        self.hungry.drop(hold)
+        self._open_crew()
         if not hold.is_lost and not hold.stale:
             self.turns.repository.snap(hold)
+
+    def _open_crew(self) -> None:
+        """Let others start if the suspects that waited are lost, cancelled, or have begun."""
+        if not self.hungry.has_suspect:
+            self.crew.no_suspect_waits()
 
     def launch(self, flights: list[Flight]) -> None:
         """Perform flights: on the loop, on the crew's threads, or later in the caller's."""
@@ -169,6 +153,9 @@ class Driver:
             if turn is None:
                 self.give_back(flight)
                 return None
+        for successor in turn.flights:
+            if successor.slot is Slot.ALONE:  # the suspect has ended
+                successor.slot = self.crew.mingle()
         first, *rest = turn.flights
         self.launch(rest)
         if self.inline is not None:
@@ -180,14 +167,15 @@ class Driver:
         """Let a run that found no slot have the one of a flight that has ended."""
         if flight.slot is not Slot.THREAD:
             return None
-        while self.hungry and self.inline is None and not self.stopping:
-            hold = self._next_hungry()
-            if hold is None:  # another thread was faster
+        asked = set[str]()
+        while self.inline is None and not self.stopping and not self.crew.is_shut():
+            hold = self.hungry.take(asked)
+            if hold is None:
                 return None
             try:
                 turn = self.turn(hold, own=flight)
             except LogError:
-                self._wait_for_slot(hold)
+                self.hungry.again(hold)
                 return None
             if turn is not None:
                 if turn.kept_slot:
@@ -251,18 +239,19 @@ class Driver:
 
     def feed_hungry(self) -> None:
         """Take turns on runs that owe a start, as long as slots are free."""
-        while self.hungry and self.crew.free and not self.stopping:
-            hold = self._next_hungry()
+        asked = set[str]()
+        while self.crew.free and not self.stopping:
+            hold = self.hungry.take(asked)
             if hold is None:
                 return
             try:
                 turn = self.turn(hold)
-            except LogError:
-                self._wait_for_slot(hold)
+            except Exception:
+                self.hungry.again(hold)
                 raise
             if turn is not None:
                 self.launch(turn.flights)
-                if turn.is_hungry:
+                if turn.is_hungry and self.crew.is_shut():
                     return
 
     def release(self, hold: Hold, reason: str) -> None:

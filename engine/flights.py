@@ -14,7 +14,9 @@ from collections.abc import Awaitable, Callable
 from engine.repository import Hold
 from eventstore import clock
 
-ISOLATION = 10 * clock.SECOND  # a suspect runs alone for its first 10 s
+ISOLATION = (
+    10 * clock.SECOND
+)  # nothing else starts in a suspect's first 10 s, or while it waits
 
 
 class Slot(enum.Enum):
@@ -68,7 +70,7 @@ class Crew:
         self.slots = slots
         self.free = slots
         self.has_async = async_slots > 0  # else async attempts take ordinary slots
-        self.async_free = async_slots
+        self._async_slots = self.async_free = async_slots
         self._name = name
         self._lock = threading.Lock()
         self._work: deque[Callable[[], None]] = deque()
@@ -76,29 +78,29 @@ class Crew:
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._closing = False
-        self._alone_until = 0  # a suspect runs: nothing else starts before
-        self._suspect_until = 0  # a suspect waits for the others to end: nothing else starts
+        self._has_suspect = False  # one is in flight
+        self._alone_until = 0  # for its first 10 s nothing else starts
+        self._waits_since: int | None = None  # a suspect for the others to end: nothing starts
         self.on_free: Callable[[], None] | None = None
 
     def take(self, *, is_async: bool = False, suspect: bool = False) -> Slot | None:
         """Reserve a slot; None if none is free.
 
-        A suspect waits until nothing else runs, and then has the crew for itself for 10 s; while
-        it waits nothing else begins, so that its turn comes.
+        A suspect waits until nothing else runs, and nothing else starts meanwhile; but no longer
+        than 10 s, lest one long step keeps the crew from all other work. In its own first 10 s
+        nothing else starts either. Another suspect waits for its end: whose death it was is then
+        known.
         """
         with self._lock:
             now = clock.now_us()
-            if self._alone_until > now:
-                return None
             if suspect:
-                if self.free < self.slots:
-                    self._suspect_until = now + ISOLATION
+                if not self._admits_suspect(now):
                     return None
-                self._suspect_until = 0
+                self._has_suspect, self._waits_since = True, None
                 self._alone_until = now + ISOLATION
                 self.free -= 1
                 return Slot.ALONE
-            if self._suspect_until > now:
+            if self._opens(now) is not None:
                 return None
             if is_async and self.has_async:
                 if not self.async_free:
@@ -110,6 +112,46 @@ class Crew:
             self.free -= 1
             return Slot.THREAD
 
+    def _admits_suspect(self, now: int) -> bool:
+        if self._has_suspect:
+            return False
+        since = self._waits_since
+        if since is None or since > now:  # later: the clock was put back
+            since = self._waits_since = now
+        runs_nothing = self.free == self.slots and self.async_free == self._async_slots
+        return runs_nothing or (self.free > 0 and now - since >= ISOLATION)
+
+    def _opens(self, now: int) -> int | None:
+        """Give when something else than a suspect may start; None: now, if a slot is free."""
+        ends = [self._alone_until]
+        if self._waits_since is not None:
+            ends.append(self._waits_since + ISOLATION)
+        return max((end for end in ends if now < end <= now + ISOLATION), default=None)
+
+    def is_shut(self) -> bool:
+        """Tell whether nothing may start for a suspect's sake, not even in a slot just freed."""
+        with self._lock:
+            return self._opens(clock.now_us()) is not None
+
+    def room(self) -> tuple[int, int | None]:
+        """Give how many slots may be taken, and when, if that is none for a suspect's sake."""
+        with self._lock:
+            opens = self._opens(clock.now_us())
+            return (self.free if opens is None else 0), opens
+
+    def no_suspect_waits(self) -> None:
+        """Note that the suspects that waited here are gone, or run."""
+        with self._lock:
+            was_waited, self._waits_since = self._waits_since is not None, None
+        if was_waited and self.on_free is not None:
+            self.on_free()
+
+    def mingle(self) -> Slot:
+        """Let a suspect's slot be one like the others: the suspect has ended, or is given up."""
+        with self._lock:
+            self._has_suspect, self._alone_until = False, 0
+        return Slot.THREAD
+
     def give_back(self, slot: Slot) -> None:
         """Free a slot that was taken."""
         with self._lock:
@@ -118,7 +160,7 @@ class Crew:
             else:
                 self.free += 1
             if slot is Slot.ALONE:
-                self._alone_until = 0
+                self._has_suspect, self._alone_until = False, 0
         if self.on_free is not None:
             self.on_free()
 

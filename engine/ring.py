@@ -44,6 +44,7 @@ class Try:
         self.taken: list[Slot] = []
         self.slot: Slot | None = None  # the one taken last
         self.hungry = False
+        self.has_suspect = False  # among what is hungry
         self.breakers = Consulted(turns.breakers)
         self.specs = turns.specs(hold.plan)
         self.cause: str | None = None
@@ -67,7 +68,9 @@ class Try:
             self._advance(facts)
         self._append(inbox, refusal, release=release)
         kept = self.own is not None and not self.own_free
-        return Turn(self.flights, refusal, len(self.events), self.hungry, kept)
+        return Turn(
+            self.flights, refusal, len(self.events), self.hungry, self.has_suspect, kept
+        )  # fmt: skip
 
     def _facts(self) -> Facts:
         hold = self.hold
@@ -94,12 +97,15 @@ class Try:
         suspect = step.deaths >= SUSPECT_AFTER
         needs_thread = not (is_async and self.crew.has_async)
         if self.own is not None and self.own_free and needs_thread and not suspect:
-            self.own_free = False
-            self.slot = self.own.slot
-            return True
+            has_ended = self.own.slot is Slot.ALONE  # a suspect, in this very slot
+            if has_ended or not self.crew.is_shut():
+                self.own_free = False
+                self.slot = self.own.slot
+                return True
         self.slot = self.crew.take(is_async=is_async, suspect=suspect)
         if self.slot is None:
             self.hungry = True
+            self.has_suspect |= suspect
             return False
         self.taken.append(self.slot)
         return True

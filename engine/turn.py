@@ -24,6 +24,7 @@ class Turn(msgspec.Struct):
     refusal: Refusal | None = None
     events: int = 0
     is_hungry: bool = False  # work is owed but no slot was free
+    has_suspect: bool = False  # and some of it must run alone
     kept_slot: bool = False  # the slot of the flight that ended went to `flights[0]`
 
 
