@@ -44,6 +44,7 @@ class Background:
         self._seen = -1
         self._rounds = 0
         self._orphans: dict[str, int] = {}  # runs owned but held by nobody here -> version
+        self._is_undone = False  # a round failed: what it knew of is to be found anew
         self._more = True  # something may be claimable that is not due: the dead held it
         self._lapse: int | None = None  # when another worker's lease runs out
         self._starved = False  # something may be due, but no slot was free
@@ -133,6 +134,7 @@ class Background:
             except Exception as error:  # noqa: BLE001 - it is told, and tried again
                 words = "a round failed, trying again"
                 self._outages.failed(LOOKING, error, words, "round_failed")
+                self._is_undone = True
                 next_round = 0.0  # only what asks for everything tells that all is well again
                 self._stop.wait(0.5)
             hints = listener.wait(SLICE)
@@ -176,7 +178,9 @@ class Background:
         is_full = self._rounds % FULL_ROUND == 0
         changed = log_.changed()
         is_changed, self._seen = changed != self._seen, changed
-        self._dirty |= is_changed or log_.any_death()
+        is_undone, self._is_undone = self._is_undone, False
+        self._more |= is_undone
+        self._dirty |= is_changed or is_undone or bool(self._orphans) or log_.any_death()
         is_lapse = self._lapse is not None and clock.now_us() >= self._lapse
         if is_full or self._dirty or is_lapse:
             has_lapsed, self._lapse = self.worker.neighbours.lapses()

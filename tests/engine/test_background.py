@@ -1,11 +1,27 @@
 """A worker on threads of its own: what it does not wait for."""
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from eventstore import NEW, Append, Headline, NewEvent, Row, Write, clock, open_log
-from playhead import Engine, Workflow, step
+from eventstore import (
+    NEW,
+    Append,
+    Event,
+    Head,
+    Headline,
+    NewEvent,
+    Row,
+    Write,
+    clock,
+    open_log,
+)
+from eventstore.errors import StorageBusy
+from playhead import Context, Engine, Workflow, step
+from tests.playhead.served import wait_until
 
 
 @step
@@ -56,3 +72,69 @@ def test_a_run_that_cannot_be_read_keeps_no_other_from_work(
     log = open_log(url)
     assert log.read("spoilt")[0].data == data, "nothing was written to it"
     log.close()
+
+
+@pytest.mark.slow
+def test_what_a_failed_round_knew_of_is_found_by_a_later_one(tmp_path: Path) -> None:
+    """No run can be loaded for some rounds, in which one held here ends: its step is asked to stop.
+
+    What a round has noticed is noticed once; the look at everything comes every 30 s only.
+    """
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    is_begun, is_over = threading.Event(), threading.Event()
+
+    @step
+    def work(ctx: Context) -> None:
+        is_begun.set()
+        while not ctx.cancelled and not is_over.is_set():
+            clock.real_sleep(0.01)
+        is_over.set()
+
+    machine = Workflow(
+        "machine", steps=[work], states=["work", "end"], initial="work",
+        transitions=[["done", "work", "end"], ["stop", "work", "end"]],
+    )  # fmt: skip
+    other = Engine(url, workflows=[machine])
+    try:
+        with Engine(url, workflows=[machine]) as engine:
+            run = engine.start(machine)
+            assert is_begun.wait(10)
+            with unreadable(engine) as asked:
+                other.signal(run.id, "stop")
+                wait_until(lambda: len(asked) > 2, "rounds that fail")
+            wait_until(is_over.is_set, "word for the step", 10)
+    finally:
+        is_over.set()
+        other.close()
+
+
+@pytest.mark.slow
+def test_a_run_claimed_by_a_round_that_failed_is_done_soon(tmp_path: Path) -> None:
+    """It was claimed and could not be read: it is let go of and claimed again within seconds."""
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    sender = Engine(url, workflows=[quick])
+    with Engine(url, workflows=[quick]) as engine:
+        sender.start(quick).result(timeout=10)
+        with unreadable(engine) as asked:
+            run = sender.start(quick)
+            wait_until(lambda: asked, "the claim")
+        wait_until(lambda: run.status == "succeeded", "the run", 10)
+    sender.close()
+
+
+@contextlib.contextmanager
+def unreadable(engine: Engine) -> Iterator[list[str]]:
+    """Let no stream be loaded within the block; gives those that were to be."""
+    asked: list[str] = []
+    load = engine.log.load
+
+    def refuse(stream: str, *, after: int = 0) -> tuple[Head, list[Event]]:
+        del after
+        asked.append(stream)
+        raise StorageBusy("another program holds the database")
+
+    engine.log.load = refuse  # type: ignore[method-assign]
+    try:
+        yield asked
+    finally:
+        engine.log.load = load  # type: ignore[method-assign]
