@@ -272,7 +272,7 @@ class Try:
                 flight.cancel()
         if self.events:
             self.turns.tell(hold, self.events)
-        if self.own is not None:
+        if self.own is not None and self.own.hold is hold:  # else another run has its slot now
             breaker = hold.plan.nodes[self.own.step].breaker
             if breaker is not None and any(e.type == "step.succeeded" for e in self.events):
                 self.turns.passed(breaker)

@@ -50,6 +50,24 @@ def test_a_freed_slot_is_filled_at_once(tmp_path: Path) -> None:
             raise AssertionError(f"{done} of 400 after 8 s")
 
 
+def test_a_freed_slot_may_go_to_a_run_of_another_workflow(tmp_path: Path) -> None:
+    """One slot: the run that waited for it goes on in the thread of the step that has ended."""
+    is_over = threading.Event()
+
+    @step
+    def hold() -> None:
+        is_over.wait(10)
+
+    slow = Workflow("slow", steps=[hold])
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    with Engine(url, workflows=[slow, quick], threads=1) as engine:
+        first = engine.start(slow)
+        waiting = [engine.start(quick), engine.start(slow), engine.start(quick)]
+        is_over.set()
+        for run in (first, *waiting):
+            assert run.result(timeout=5) is None
+
+
 @pytest.mark.parametrize("data", ["{}", '{"workflow":1}', "[]"])
 def test_a_run_that_cannot_be_read_keeps_no_other_from_work(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, data: str
