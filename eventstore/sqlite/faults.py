@@ -95,5 +95,7 @@ def translate(error: sqlite3.Error, place: str) -> LogError:
     kind, advice = _MEANING.get(code, (StorageError, "SQLite refused"))
     if code == 0 and str(error).startswith(_NO_TEXT):
         kind, advice = _MEANING[sqlite3.SQLITE_CORRUPT]
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE:
+        kind, advice = StorageFull, "there is no room left for its -shm file; free some space"
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
     return kind(f"{place}: {advice} ({name}: {error})")

@@ -158,7 +158,7 @@ def read_since(text: str) -> datetime:
         past = timedelta(seconds=float(ago[1]) * _UNITS[ago[2]])
         return clock.from_us(clock.now_us()) - past
     except OverflowError:
-        raise Wrong(f"{text!r} ago is before any calendar; leave it out for all") from None
+        raise Wrong(f"{text!r} ago is before any calendar; write a shorter age") from None
     except Wrong:
         raise Wrong(
             f"{text!r} is no ISO time and no age; write 2026-03-01T12:00:00Z, or 2h for"

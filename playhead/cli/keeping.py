@@ -72,7 +72,7 @@ def _say(shown: str, copied: "Copied") -> None:
         total = sum(counts.values())
         out.say(f"  {total} {kind}{'s' * (total != 1)}{': ' + each if each else ''}")
     when = "" if copied.newest is None else f", the newest of {_when(copied.newest)}"
-    out.say(f"  {copied.events} events{when}")
+    out.say(f"  {out.counted(copied.events, 'event')}{when}")
 
 
 def _when(us: int) -> str:

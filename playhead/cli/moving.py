@@ -13,7 +13,7 @@ import typer
 
 import playhead
 from eventstore import arrival, clock
-from eventstore.errors import LogError
+from eventstore.errors import LogError, StorageError
 from eventstore.export import export as write_log
 from playhead import importing, loading
 from playhead.cli import out, target
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eventstore.picture import Taken
 
 PIPE = "-"
+NOTHING = "nothing was imported"
 
 
 def export(
@@ -137,8 +138,13 @@ def import_(
     with target.closed(engine), _opened(file) as (arriving, keep):
         try:
             taken = _take(engine, arriving, keep)
+        except StorageError:
+            raise  # of the log, not of the file
         except LogError as error:
-            raise Wrong(f"{file}: {error}" if file != PIPE else str(error)) from error
+            why = str(error)
+            if NOTHING not in why:
+                why += f"; {NOTHING}"
+            raise Wrong(why if file == PIPE else f"{file}: {why}") from error
     if json:
         out.result(msgspec.to_builtins(taken))
     else:
@@ -164,7 +170,11 @@ def _opened(file: str) -> Iterator[tuple[BinaryIO, BinaryIO | None]]:
     if file != PIPE:
         try:
             with Path(file).open("rb") as arriving:
-                yield arriving, None
+                if arriving.seekable():
+                    yield arriving, None
+                else:  # <(zcat log.jsonl.gz)
+                    with tempfile.TemporaryFile() as keep:
+                        yield arriving, keep
         except OSError as error:
             if error.filename != str(Path(file)):
                 raise

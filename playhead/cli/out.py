@@ -76,6 +76,11 @@ def clip(text: str, width: int = 200) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+def counted(number: int, noun: str) -> str:
+    """Give a number of things for people. *Pure.*"""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def when(moment: datetime | None, *, fine: bool = False) -> str:
     """Give a moment in UTC to the second, or to the microsecond. *Pure.*"""
     if moment is None:

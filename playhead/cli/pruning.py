@@ -139,9 +139,12 @@ def _say(done: "Pruned", *, would: bool) -> None:
         out.say("no run is old enough" + (" and may go" if done.stays else ""))
     else:
         oldest, newest = clock.from_us(done.oldest or 0), clock.from_us(done.newest or 0)
+        ended = f"they ended from {out.when(oldest)} to {out.when(newest)}"
+        if total == 1:
+            ended = f"it ended at {out.when(oldest)}"
         out.say(
-            f"{_runs(total)} {what} {'its' if total == 1 else 'their'} history:"
-            f" {done.events} events; they ended from {out.when(oldest)} to {out.when(newest)}"
+            f"{out.counted(total, 'run')} {what} {'its' if total == 1 else 'their'} history:"
+            f" {out.counted(done.events, 'event')}; {ended}"
         )
     each: dict[str, Counter[str]] = {}
     for (workflow, status), count in done.runs.items():
@@ -151,15 +154,12 @@ def _say(done: "Pruned", *, would: bool) -> None:
         out.say(f"  {workflow}: {words}")
     if done.blobs:
         size = size_words(done.blob_bytes)
-        out.say(f"{done.blobs} large values that nothing names any more went: {size}")
+        values = out.counted(done.blobs, "large value")
+        out.say(f"{values} that nothing names any more went: {size}")
     if not done.is_swept:
         out.note(UNSWEPT)
     if done.freed:
         out.say(f"{size_words(done.freed)} given back to the disk")
     for reason, count in sorted(done.stays.items()):
         verb = "stays" if count == 1 else "stay"
-        out.note(f"{_runs(count)} {verb}: {reason}")
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'s' * (count != 1)}"
+        out.note(f"{out.counted(count, 'run')} {verb}: {reason}")

@@ -68,7 +68,7 @@ def _list(engine: "Engine", head: "Playhead") -> None:
     out.table(
         ("#", "at", "event", "subject", "move", ""), [reading.event_row(e) for e in events]
     )
-    out.note(f"{head.state.status} after {head.version} of {len(head)} events")
+    out.note(f"{head.state.status} after {head.version} of {out.counted(len(head), 'event')}")
 
 
 class Keys:

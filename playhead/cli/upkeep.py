@@ -70,7 +70,7 @@ def verify(
         for note in audit.notes:
             out.note(f"note: {note}")
     if faults:
-        out.note(f"{len(faults)} fault{'s' * (len(faults) != 1)} found")
+        out.note(f"{out.counted(len(faults), 'fault')} found")
         raise Ends(FAILED)
     if not json:
         _say_whole(audit, deep=deep)
@@ -93,10 +93,10 @@ def _expected(engine: "Engine", stream: str | None) -> int:
 
 def _say_whole(audit: Audit, *, deep: bool) -> None:
     gone = f" ({audit.pruned} of them pruned)" if audit.pruned else ""
-    streams = f"{audit.streams} stream{'s' * (audit.streams != 1)}{gone}"
-    whole = f"ok: {audit.events} events in {streams}, chains whole"
+    streams = out.counted(audit.streams, "stream") + gone
+    whole = f"ok: {out.counted(audit.events, 'event')} in {streams}, chains whole"
     if deep:
-        snapshots = "1 snapshot" if audit.snapshots == 1 else f"{audit.snapshots} snapshots"
+        snapshots = out.counted(audit.snapshots, "snapshot")
         whole += f", moves legal; rows, keys and {snapshots} say what the events say"
     out.say(whole)
 
@@ -124,7 +124,7 @@ def stats(*, app: App = None, url: Url = None, json: Json = False) -> None:
         holds = sum(worker["runs"].values())
         out.say(
             f"  {who} on {worker['host']}, process {worker['pid']}: {state},"
-            f" holds {holds} run{'s' * (holds != 1)}"
+            f" holds {out.counted(holds, 'run')}"
         )
         for other in worker["namesakes"]:
             out.say(

@@ -164,6 +164,16 @@ def test_a_prune_that_cannot_be_meant(aged: Any, words: tuple[str, ...], why: st
     assert "pruned on" not in aged("runs", *URL).stdout
 
 
+def test_one_of_each_is_said_as_one(aged: Any) -> None:
+    """`1 event` and `1 run`, with the moment when it ended."""
+    waiting = json.loads(aged("runs", "--workflow", "waits", "--json", *URL).stdout)[0]["id"]
+    aged("cancel", waiting, *URL)
+    done = aged("prune", "--older-than", "0s", "--workflow", "waits", *URL)
+    assert done.stdout.startswith("1 run lost its history: 4 events; it ended at 20")
+    aged("start", "app.py:waits")
+    assert aged("verify", "last", *URL).stdout.startswith("ok: 2 events in 1 stream, ")
+
+
 def test_a_workflow_that_nobody_knows_is_named(aged: Any) -> None:
     """`prune` is refused with what may be meant; a list of its runs is empty and says why."""
     why = "there is no run of a workflow 'helo' in sqlite:///app.db; did you mean 'hello'?"

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,33 @@ def test_what_is_no_whole_export_is_refused(done: Any, harm: Any, says: str) -> 
     assert result.exit_code == 2
     assert re.search(says, result.stderr), result.stderr
     assert not Path("new.db").exists()
+
+
+def test_an_export_arrives_by_a_named_pipe(done: Any, folder: Path) -> None:
+    """`import <(zcat log.jsonl.gz)` is as good as a file."""
+    done("export", *URL, "--out", "log.jsonl")
+    os.mkfifo("pipe")
+    writer = threading.Thread(
+        target=lambda: Path("pipe").write_bytes(Path("log.jsonl").read_bytes())
+    )
+    writer.start()
+    result = done("import", "pipe", *NEW_URL)
+    writer.join()
+    assert "imported 5 streams" in result.stderr
+
+
+def test_the_file_is_named_for_its_own_faults_only(done: Any) -> None:
+    """What is wrong with the log is not said of the export; either way nothing was imported."""
+    done("export", *URL, "--out", "log.jsonl")
+    Path("other.db").write_bytes(b"something else" * 99)
+    for url in ("sqlite:///none/new.db", "sqlite:///other.db"):
+        refused = done("import", "log.jsonl", "--url", url)
+        assert (refused.exit_code, "log.jsonl" in refused.stderr) == (2, False)
+    with Path("log.jsonl").open("a") as file:
+        file.write("and more")
+    refused = done("import", "log.jsonl", *NEW_URL)
+    assert refused.stderr.startswith("playhead: log.jsonl: there is more behind the last line")
+    assert refused.stderr.endswith("; nothing was imported\n")
 
 
 def test_another_history_is_named(done: Any) -> None:

@@ -129,6 +129,17 @@ def test_a_full_disk_leaves_no_half_export(folder: Path) -> None:
     assert not list(folder.glob("*.part"))
 
 
+def test_without_room_for_what_readers_share_the_reason_is_told(folder: Path) -> None:
+    """A reader of a file needs 32 kB beside it; on a full disk it says that room is missing."""
+    many(folder / "many.db", 3)
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (900,) * 2)"
+    code = f"{limited}; from playhead.cli import main; main()"
+    command = [sys.executable, "-c", code, "stats", "--url", "sqlite:///many.db"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "there is no room left for its -shm file; free some space" in ended.stderr
+
+
 @pytest.mark.slow
 def test_two_exports_to_one_file_are_each_whole(cli: Any, folder: Path) -> None:
     """Each writes beside the other; the file is that of one of them, and nothing else is left."""
