@@ -58,6 +58,12 @@ def follow(
     Raises:
         BrokenPipeError: the reader has gone.
     """
+    last = engine.log.last_position()
+    if after is not None and after > last:
+        out.note(
+            f"--after {after} lies behind the last event, {last}: what comes up to {after} is left"
+            " out. Was this log restored, or is it another one?"
+        )
     feed = raw_feed(
         engine.log, after=after, cursor=cursor, follow=True, workflow=workflow, types=types
     )

@@ -47,7 +47,9 @@ def export(
     ] = False,
     after: Annotated[
         int | None,
-        typer.Option(min=0, metavar="POSITION", help="With --follow: those behind it."),
+        typer.Option(
+            min=0, max=2**63 - 1, metavar="POSITION", help="With --follow: those behind it."
+        ),
     ] = None,
     cursor: Annotated[
         str | None,

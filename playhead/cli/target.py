@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import playhead
+from engine import values
 from eventstore.errors import LogError, StorageCorrupt
 from playhead import importing, loading, settings
 from playhead.cli import unread
@@ -194,8 +195,13 @@ def must_exist(engine: "Engine") -> None:
 
 
 def unknown_workflow(engine: "Engine", name: str) -> str | None:
-    """Say that neither log nor app knows a workflow of a name; None: one does."""
+    """Say that neither log nor app knows a workflow of a name; None: one does.
+
+    Raises:
+        ValueRefused: no workflow can have that name.
+    """
     log: Any = engine.log
+    values.text(name, "workflow")
     if name in engine.workflows or log.heads(kind="run", name=name, limit=1):
         return None
     known = sorted({*engine.workflows, *(count.name for count in log.counts("run"))})
@@ -216,6 +222,8 @@ def run_id(engine: "Engine", text: str) -> str:
         if not newest:
             raise Wrong("there is no run in this log yet")
         return str(newest[0].id)
+    if not (text.isascii() and text.isprintable()):
+        raise Wrong(f"no run {text!r} in {engine.place}; `playhead runs` lists them")
     head = log.head(text) if text else None
     if head is not None and head.kind == "run":
         return text

@@ -172,6 +172,19 @@ def _drain(terminal: int) -> None:
         return
 
 
+def test_a_position_that_is_still_to_come_is_told(log: Any, tmp_path: Path) -> None:
+    """Who follows a log that was restored from a backup hears that it lies behind."""
+    with following(tmp_path, "--after", "7") as child:
+        words = child.stderr.readline()  # type: ignore[union-attr]
+        child.send_signal(signal.SIGINT)
+        assert ended(child)[0] == 130
+    assert words.startswith(
+        "--after 7 lies behind the last event, 1: what comes up to 7 is left"
+    )
+    with following(tmp_path, "--after", str(2**63)) as child:
+        assert ended(child)[0] == 2
+
+
 def test_a_workflow_without_runs_is_waited_for_and_named(log: Any, tmp_path: Path) -> None:
     """It may come yet; a name that was mistyped is seen at once, not after a day of silence."""
     with following(tmp_path, "--workflow", "helo") as child:

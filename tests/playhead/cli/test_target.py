@@ -82,6 +82,22 @@ def test_a_url_in_a_wrong_place_is_quoted_without_its_password(
     assert "c4n4ry" not in refused.stdout + refused.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "a\udcff"), ("verify", "\udcff"), ("export", "--run", "\udcff"),
+        ("show", "a\0"), ("prune", "--older-than", "1d", "--workflow", "a\udcff"),
+        ("runs", "--workflow", "a\udcff"), ("export", "--follow", "--workflow", "a\udcff"),
+    ],
+)  # fmt: skip
+def test_names_that_are_no_text_are_refused(cli: Any, words: tuple[str, ...]) -> None:
+    """A shell hands over any bytes: what is no UTF-8 names nothing, in a sentence."""
+    cli("start", "app.py:waits")
+    refused = cli(*words, "--url", "sqlite:///app.db")
+    assert refused.exit_code == 2
+    assert "no run" in refused.stderr or "holds a lone surrogate: no UTF-8" in refused.stderr
+
+
 def test_a_file_that_is_not_there_is_told_however_it_was_written(
     cli: Any, folder: Path
 ) -> None:
