@@ -1,5 +1,6 @@
 """`prune`: ended runs that are old lose their history; `--export` writes it to a file first."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import playhead
-from eventstore import clock
+from eventstore import arrival, clock
+from eventstore.errors import ExportRefused
 from eventstore.export import export as write_log
 from playhead import importing, render
 from playhead.cli import out, target
@@ -100,14 +102,31 @@ def prune(
 
 
 def _exporter(log: "Log", path: Path, *, silent: bool) -> "Callable[[Collection[str]], None]":
-    """Give what writes runs to a file, which has its name only when it is whole and safe."""
+    """Give what writes runs to a file, which has its name only when it is whole and safe.
+
+    It is read again before, as an import would: what was damaged in the log is not to be deleted
+    there for a file that nobody can use.
+    """
 
     def write(ids: Collection[str]) -> None:
         try:
-            with whole(path) as file, Bar("exporting events", silent=silent) as bar:
-                write_log(
-                    log, file.write, streams=ids, program=playhead.__version__, told=bar.told
-                )
+            with whole(path) as file:
+                with Bar("exporting events", silent=silent) as bar:
+                    write_log(
+                        log, file.write, streams=ids, program=playhead.__version__,
+                        told=bar.told,
+                    )  # fmt: skip
+                file.flush()
+                with Path(file.name).open("rb") as written:
+                    size = os.fstat(written.fileno()).st_size
+                    with Bar("checking", size, is_bytes=True, silent=silent) as bar:
+                        arrival.check(written, told=bar.told)
+        except ExportRefused as error:
+            why = str(error).replace("; nothing was imported", "")
+            raise Wrong(
+                f"--export {path}: what was written could not be imported again: {why}; nothing"
+                " was deleted"
+            ) from error
         except OSError as error:
             raise Wrong(
                 f"--export {path}: {error.strerror or error}; nothing was deleted"

@@ -144,7 +144,9 @@ def closed(engine: "Engine", *, verifies: bool = False) -> Iterator[None]:
 
 def _told(error: BaseException, engine: "Engine", *, verifies: bool) -> playhead.StorageError:
     """Give an error of the log as ours; one of damage says who can say more, if anybody can."""
-    helps = isinstance(error, StorageCorrupt) and not verifies and _can_be_opened(engine)
+    is_said = "playhead verify" in str(error)
+    helps = isinstance(error, StorageCorrupt) and not (verifies or is_said)
+    helps = helps and _can_be_opened(engine)
     return playhead.StorageError(f"{error}{VERIFY if helps else ''}")
 
 

@@ -211,3 +211,26 @@ def test_an_export_holds_what_goes(aged: Any, folder: Path) -> None:
     assert len(written) == 3
     assert len(rows) == len(now)
     assert not list(folder.glob("*.part"))
+
+
+def test_what_could_not_be_imported_again_is_not_deleted(aged: Any, folder: Path) -> None:
+    """An event that was changed by hand is found before the file gets its name; all stays."""
+    raw = sqlite3.connect(folder / "app.db")
+    guards = raw.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+    ).fetchall()
+    for name, _ in guards:
+        raw.execute(f"DROP TRIGGER {name}")
+    raw.execute("UPDATE event SET data = replace(data, 'Ann', 'Eve')")
+    for _, sql in guards:
+        raw.execute(sql)
+    raw.commit()
+    raw.close()
+    done = aged("prune", "--older-than", "30d", "--export", "gone.jsonl", *URL)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "what was written could not be imported again: line " in done.stderr
+    assert done.stderr.endswith("`playhead verify` says; nothing was deleted\n")
+    assert not list(folder.glob("gone*"))
+    assert "pruned" not in aged("runs", *URL).stdout
+    copied = aged("backup", "copy.db", *URL)
+    assert copied.stderr.endswith("`playhead verify` names them all. No copy was kept\n")
