@@ -49,7 +49,7 @@ class Postgres:
         self.server: opening.Server | None = None  # known once it was open
         self._writing = threading.Lock()  # held from begin to commit
         self._lock = threading.RLock()  # opening, closing
-        self._gave_up: tuple[float, LogError] | None = None  # when opening failed, and why
+        self._gave_up = (float("-inf"), LogError())  # when opening failed, and why
         self._counting = threading.Lock()
         self._pid = os.getpid()
         self._writer: Session | None = None
@@ -99,9 +99,9 @@ class Postgres:
         came = clock.real_seconds()
         with self._lock:
             if self._writer is None:
-                if self._gave_up is not None and self._gave_up[0] > came:
-                    error = self._gave_up[1]  # who waited for us waits no more than we did
-                    raise type(error)(*error.args) from error.__cause__
+                at, why = self._gave_up
+                if at > came:  # who waited meanwhile has waited enough
+                    raise type(why)(*why.args) from why.__cause__
                 try:
                     self._writer = self.patiently_connect(self._new_writer)
                 except LogError as error:
@@ -119,13 +119,12 @@ class Postgres:
                 opening.tune_writer(session)
             if not opening.recognise(session, self.address):
                 opening.found(session, self.address)
-            self.server = server
-        except psycopg.Error as error:
+        except BaseException as error:
             self.drop(session)
-            raise faults.translate(error, self.place) from error
-        except BaseException:
-            self.drop(session)
+            if isinstance(error, psycopg.Error):
+                raise faults.translate(error, self.place) from error
             raise
+        self.server = server
         return session
 
     @property
@@ -156,17 +155,18 @@ class Postgres:
         """Close all connections; the next call opens them again."""
         with self._writing, self._lock:
             self._readers.close()
-            writer, self._writer = self._writer, None
-            if writer is not None:
-                self.drop(writer)
+            self._drop_writer()
 
     def reopen(self) -> None:
         """Drop the writer's connection, which failed half-way, and make a new one."""
         with self._lock:
-            writer, self._writer = self._writer, None
-            if writer is not None:
-                self.drop(writer)
+            self._drop_writer()
             self._open()
+
+    def _drop_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            self.drop(writer)
 
     def forked(self) -> None:
         """Leave the parent's connections alone for ever; called in a forked child."""

@@ -7,6 +7,7 @@ import psycopg
 
 from eventstore.errors import (
     LogError,
+    SchemaMismatch,
     StorageBusy,
     StorageCorrupt,
     StorageError,
@@ -30,6 +31,13 @@ _MEANING: dict[str, tuple[type[StorageError], str]] = {
             " target_session_attrs=read-write"
         ),
     ),
+    "25P": (
+        StorageBusy,
+        (
+            "the server ended a transaction that took too long"
+            " (idle_in_transaction_session_timeout, transaction_timeout?)"
+        ),
+    ),
     "28": (StorageUnsuitable, "the server does not let this user in; check user and password"),
     "3D000": (StorageUnsuitable, "there is no such database; create it first (`createdb`)"),
     "3F000": (StorageUnsuitable, "there is no such schema"),
@@ -41,7 +49,10 @@ _MEANING: dict[str, tuple[type[StorageError], str]] = {
             " the log's name that it owns"
         ),
     ),
-    "42": (StorageCorrupt, "the log's tables are not as they should be"),
+    "42": (
+        SchemaMismatch,
+        "the log's tables are not as they should be; were they dropped or migrated meanwhile?",
+    ),
     "53100": (StorageFull, "the server's disk is full; free some space and go on"),
     "53200": (StorageError, "the server has no memory left"),
     "53300": (
@@ -59,7 +70,9 @@ _MEANING: dict[str, tuple[type[StorageError], str]] = {
         StorageError,
         "the server's disk did not do what it was asked; see the server's log",
     ),
-    "XX": (StorageCorrupt, "the server found damage; see its log, and restore a backup"),
+    "XX001": (StorageCorrupt, "the server found damage; see its log, and restore a backup"),
+    "XX002": (StorageCorrupt, "the server found a damaged index; see its log, and REINDEX"),
+    "XX": (StorageError, "the server failed in itself; see its log"),
 }
 
 
@@ -69,10 +82,19 @@ def code_of(error: BaseException) -> str:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Say whether the connection is of no use any more. *Pure.*"""
+    """Say whether the connection is of no use any more. *Pure.*
+
+    Nor is one that only reads: a new one may lead to who may write.
+    """
     code = code_of(error)
     if code:
-        return code.startswith("08") or code in ("57P01", "57P02", "57P03", "57P05", "25P03")
+        is_last_word = isinstance(
+            error, psycopg.Error
+        ) and error.diag.severity_nonlocalized in (
+            "FATAL",
+            "PANIC",
+        )
+        return is_last_word or code.startswith(("08", "57P", "25006"))
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
 
 

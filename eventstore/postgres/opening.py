@@ -8,8 +8,10 @@ import sqlalchemy as sa
 
 from eventstore import clock, schema
 from eventstore.errors import (
+    LogError,
     SchemaMismatch,
     StorageBusy,
+    StorageError,
     StorageReadOnly,
     StorageUnreachable,
     StorageUnsuitable,
@@ -27,6 +29,29 @@ _ON_DISK = (
 )
 _IS_THERE = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
 OLDEST = 150000  # server_version_num
+# Words by which a server refuses a connection, what that is, and what to do.
+_WHY: tuple[tuple[tuple[str, ...], type[StorageError], str], ...] = (
+    (
+        ("connection slots", "too many"),
+        StorageBusy,
+        "the server has no connection left; raise max_connections or use a pooler",
+    ),
+    (
+        ("password", "pg_hba", "authentication failed", "authentication method"),
+        StorageUnsuitable,
+        "the server does not let this user in; check user and password",
+    ),
+    (
+        ("not permitted to log in", "permission denied"),
+        StorageUnsuitable,
+        "the server does not let this user in; it needs LOGIN, and CONNECT on the database",
+    ),
+    (
+        ("does not exist",),
+        StorageUnsuitable,
+        "there is no such database, or no such user; create it first",
+    ),
+)
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -55,34 +80,36 @@ def connect(
     try:
         return Session(engine, is_pooled=is_pooled, longest=longest)
     except psycopg.Error as error:
-        waited = clock.real_seconds() - begun
-        told = " ".join(str(error).split())
-        if "password" in told or "authentication" in told or "pg_hba" in told:
-            raise StorageUnsuitable(
-                f"{address.place}: the server does not let this user in; check user and password"
-                f" ({told})"
-            ) from None
-        if "does not exist" in told:
-            raise StorageUnsuitable(
-                f"{address.place}: there is no such database, or no such user; create it first"
-                f" ({told})"
-            ) from None
-        if "connection slots" in told or "too many" in told:
-            raise StorageBusy(
-                f"{address.place}: the server has no connection left; raise max_connections or use"
-                f" a pooler ({told})"
-            ) from None
-        if isinstance(error, psycopg.ProgrammingError) or "invalid " in told or "SSL" in told:
-            raise StorageUnsuitable(
-                f"{address.place}: the url asks for what cannot be; mend its port, or the options"
-                f" behind its `?` ({told})"
-            ) from None
-        if faults.code_of(error):
-            raise faults.translate(error, address.place) from None
-        raise StorageUnreachable(
-            f"{address.place}: no answer from {address.server} after {waited:.1f} s; is the server"
-            f" running, and is that its address? ({told})"
-        ) from None
+        raise _refusal(error, address, clock.real_seconds() - begun) from None
+
+
+def _refusal(error: psycopg.Error, address: Address, waited: float) -> LogError:
+    """Give why there is no connection; the driver gives no code for it. *Pure.*"""
+    told = " ".join(str(error).split())
+    for words, kind, advice in _WHY:
+        if any(word in told for word in words):
+            return kind(f"{address.place}: {advice} ({told})")
+    # A server that ends in the middle of a handshake is one that comes back.
+    is_cut = any(word in told for word in ("SYSCALL", "unexpected", "expected auth"))
+    if (
+        isinstance(error, psycopg.ProgrammingError)
+        or "invalid " in told
+        or ("SSL" in told and not is_cut)
+    ):
+        return StorageUnsuitable(
+            f"{address.place}: the url asks for what cannot be; mend its port, or the options"
+            f" behind its `?` ({told})"
+        )
+    if faults.code_of(error):
+        return faults.translate(error, address.place)
+    if "FATAL" in told:
+        return StorageUnreachable(
+            f"{address.place}: {address.server} answers, and takes nobody in for now ({told})"
+        )
+    return StorageUnreachable(
+        f"{address.place}: no answer from {address.server} after {waited:.1f} s; is the server"
+        f" running, and is that its address? ({told})"
+    )
 
 
 def look_at(session: Session, address: Address) -> Server:

@@ -16,12 +16,12 @@ class Given:
     """The server that PLAYHEAD_TEST_POSTGRES_URL leads to; its role may make databases."""
 
     own = False  # whether the tests may stop it and hurt it
+    _admin: psycopg.Connection[Any] | None = None
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._parts = parts._replace(scheme=parts.scheme.partition("+")[0])
         self._numbers = itertools.count(1)
-        self._admin: psycopg.Connection[Any] | None = None
         try:
             number = self.execute("SELECT current_setting('server_version_num')::int")[0][0]
         except psycopg.OperationalError as error:
