@@ -117,6 +117,8 @@ def options(
         raise DefinitionError(f"tape={tape!r}: there are {', '.join(TAPES)}")
     if worker is not None and not (isinstance(worker, str) and worker.isprintable()):
         raise DefinitionError(f"worker={worker!r}: give a name that people can read")
+    if worker is not None:
+        values.check_name(worker, "a worker")
 
 
 def several(given: Any, what: str, shape: tuple[str, ...]) -> list[Any]:

@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar, cast
 
 import msgspec
 
+from engine import values
 from engine.core import breaker as core
 from engine.core.define import BreakerSpec
 from engine.core.events import Fact
@@ -78,6 +79,7 @@ class CircuitBreaker:
     def _check(self) -> None:
         if not isinstance(self.name, str) or not self.name or "\0" in self.name:
             raise DefinitionError("a circuit breaker needs a name: CircuitBreaker('payments')")
+        values.check_name(self.name, "a circuit breaker")
         who = f"circuit breaker {self.name!r}"
         for what in ("failure_threshold", "probes"):
             number = getattr(self, what)

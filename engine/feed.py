@@ -92,7 +92,7 @@ def raw_feed(
     Raises:
         ValueRefused: both `after` and `cursor`, or one of them, or types, that are none.
     """
-    if cursor is not None and not values.text(cursor, "cursor"):
+    if cursor is not None and not values.key(cursor, "cursor", values.LONGEST_NAME):
         raise ValueRefused("cursor '' has no name; give it one, or leave it out")
     if after is not None and (type(after) is not int or after < 0):
         raise ValueRefused(

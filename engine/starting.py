@@ -145,7 +145,7 @@ class Starting:
         at: datetime | None = None, priority: int = 0, tags: Mapping[str, str] | None = None,
     ) -> c.StartRun:  # fmt: skip
         if key is not None:
-            values.text(key, "the key")
+            values.key(key, "the key")
         return c.StartRun(
             workflow=workflow.name, definition=workflow.hash,
             inputs=self._engine.repository.store_value(raw),

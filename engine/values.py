@@ -15,9 +15,12 @@ from typing import Any, Union, get_args, get_origin
 import msgspec
 
 from engine import jsonable
-from engine.errors import ValueRefused
+from engine.errors import DefinitionError, ValueRefused
 from engine.jsonable import Odd
 
+# Bytes in UTF-8 of what the log finds things by; PostgreSQL's indexes take no more, and what goes
+# into one database is to fit into the other.
+LONGEST_NAME, LONGEST_KEY = 500, 1500
 _PLAIN = frozenset({str, int, bool, type(None)})
 _ODD = -1
 _encoder = msgspec.json.Encoder(enc_hook=jsonable.lower)
@@ -38,6 +41,38 @@ def text(given: Any, what: str) -> str:
     if "\0" in given:
         raise ValueRefused(f"{what} {given!r} holds a NUL character; leave it out")
     return given
+
+
+def is_long(given: str, most: int) -> bool:
+    """Say whether a text has more than so many bytes in UTF-8. *Pure.*"""
+    return len(given) * 4 > most and len(given.encode(errors="surrogatepass")) > most
+
+
+def key(given: Any, what: str, most: int = LONGEST_KEY) -> str:
+    """Give what the log is to find something by.
+
+    Raises:
+        ValueRefused: As of `text`, or it is longer than `most` bytes.
+    """
+    if is_long(text(given, what), most):
+        raise ValueRefused(
+            f"{what} {given[:60]!r}... is longer than {most} bytes, which is what every database"
+            " can look up; give a shorter one, such as a hash of it"
+        )
+    return str(given)
+
+
+def check_name(given: str, whose: str) -> None:
+    """Refuse a name that is too long to find something by.
+
+    Raises:
+        DefinitionError: It has more than LONGEST_NAME bytes.
+    """
+    if is_long(given, LONGEST_NAME):
+        raise DefinitionError(
+            f"the name of {whose} is longer than {LONGEST_NAME} bytes ({given[:60]!r}...); every"
+            " database can look up what is shorter"
+        )
 
 
 def encode(value: Any, where: str, max_value: int) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from engine import adopt, dialect
+from engine import adopt, dialect, values
 from engine.calls import Code
 from engine.core import machine
 from engine.core.check import check
@@ -63,6 +63,10 @@ class Workflow:
         self.where = caller()
         if not isinstance(name, str) or not name:
             self._refuse(DefinitionError(f"a workflow's name is text, not {name!r}"))
+        try:
+            values.check_name(name, "a workflow")
+        except DefinitionError as error:
+            self._refuse(error)
         if not isinstance(steps, Iterable):
             self._refuse(DefinitionError(f"steps={steps!r} is no list; write steps=[...]"))
         try:

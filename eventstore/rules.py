@@ -9,14 +9,28 @@ from eventstore.errors import Fenced, LogError, WrongExpectedVersion
 from eventstore.event import Tip
 from eventstore.store import Append, Write
 
+# Bytes in UTF-8. An index of PostgreSQL takes 2,704 for all its columns together; no kind of log
+# takes what another cannot.
+LONGEST_NAME, LONGEST_KEY = 600, 2000
+
 
 def check_append(append: Append) -> None:
     """Refuse an append that makes no sense by itself. *Pure.*
 
     Raises:
-        ValueError: a stream or an inbox key twice, or a new stream without an event.
+        ValueError: a stream or an inbox key twice, a new stream without an event, or a new name
+            or key that is too long to be looked up.
     """
     writes = append.writes
+    for write in writes:
+        if not write.tip.version:
+            _check_length(write.stream, "id", LONGEST_NAME)
+            _check_length(write.kind, "kind", LONGEST_NAME)
+            if write.headline is not None and write.headline.key is not None:
+                _check_length(write.headline.key, "key", LONGEST_KEY)
+        if write.row is not None:
+            for name in write.row.waits_on:
+                _check_length(name, "name waited for", LONGEST_NAME)
     if len(writes) > 1 and len({write.stream for write in writes}) != len(writes):
         raise ValueError(
             f"append {append.id!r} writes to one stream twice; join the two writes"
@@ -28,8 +42,18 @@ def check_append(append: Append) -> None:
                 " with one"
             )
     keys = append.inbox
+    for key in keys:
+        _check_length(key.source, "source of a key", LONGEST_NAME)
+        _check_length(key.key, "key", LONGEST_KEY)
     if len(keys) > 1 and len({(key.source, key.key) for key in keys}) != len(keys):
         raise ValueError(f"append {append.id!r} uses one inbox key twice")
+
+
+def _check_length(text: str, what: str, most: int) -> None:
+    if len(text) * 4 > most and len(text.encode(errors="surrogatepass")) > most:
+        raise ValueError(
+            f"{what} {text[:60]!r}... is longer than {most} bytes; no log could look it up"
+        )
 
 
 def row_order(writes: Sequence[Write]) -> list[int]:

@@ -11,6 +11,7 @@ from engine.failures import in_short, is_interrupt
 from engine.triggering import Door, Fired, Message
 from engine.triggering import Firing as Letter
 from engine.triggerstream import DoorFull, DoorShut
+from engine.values import LONGEST_NAME, is_long
 from eventstore import clock
 from eventstore.errors import LogError
 from triggers.errors import wrong
@@ -252,11 +253,14 @@ def _refuse(door: Door, letter: Letter, error: PlayheadError, **how: bool) -> De
 
 def name_of(name: str | None, kind: str, what: str, workflow: str) -> str:
     """Give a trigger's name: the user's, else kind, what it looks at and what it starts."""
-    if name is None:
-        return f"{kind}:{what}:{workflow}"
-    if not isinstance(name, str) or not name or "\0" in name:
+    given = f"{kind}:{what}:{workflow}" if name is None else name
+    if not isinstance(given, str) or not given or "\0" in given:
         raise wrong(f"a trigger's name is a text that is not empty, not {name!r}")
-    return name
+    if is_long(given, LONGEST_NAME):
+        raise wrong(
+            f"the trigger's name {given[:60]!r}... is longer than {LONGEST_NAME} bytes; give name="
+        )
+    return given
 
 
 def revision_of(**options: Any) -> str:

@@ -59,7 +59,13 @@ _MEANING: dict[str, tuple[type[StorageError], str]] = {
         StorageBusy,
         "the server has no connection left; raise max_connections or use a pooler",
     ),
-    "54": (StorageError, "a value is larger than PostgreSQL can hold"),
+    "54": (
+        StorageError,
+        (
+            "a value is larger than PostgreSQL can hold; an id or a key, with its source, may have"
+            " 2,700 bytes"
+        ),
+    ),
     "55P03": (
         StorageBusy,
         "another transaction held a lock too long; find it in pg_stat_activity",

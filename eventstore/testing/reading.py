@@ -1,11 +1,14 @@
 """The contract of reading events and lists."""
 # ruff: noqa: S101 - tests assert
 
+from secrets import token_hex
+
 import pytest
 
 from eventstore.errors import StreamUnknown
-from eventstore.store import Headline, InboxKey, Log
-from eventstore.testing.facts import birth, fact, step
+from eventstore.event import NEW
+from eventstore.store import Append, Headline, InboxKey, Log, Write
+from eventstore.testing.facts import birth, fact, row, step
 
 
 class ReadContract:
@@ -187,3 +190,26 @@ class ReadContract:
             assert [head.id for head in log.heads(kind="run", **filters)] == ["odd"]
         assert log.heads(kind="run", tags={text: "v"}) == []
         assert log.waiting(text) == ["odd"]
+
+    def test_what_cannot_be_looked_up_everywhere_is_refused(self, log: Log) -> None:
+        """The longest names and keys are found again; longer ones no kind of log takes."""
+        name, key = token_hex(300), token_hex(1000)
+        line, kept = Headline(name=name, key=key), InboxKey(name, key, name)
+        birth(log, name, kind=name, headline=line, inbox=(kept,), waits_on=(name,))
+        assert [head.id for head in log.heads(kind=name, key=key)] == [name]
+        assert log.find(name, key) == name
+        assert log.waiting(name) == [name]
+        new, begun = Write("s", "run", NEW, (fact(),), row()), (fact(),)
+        waiting = Write("s", "run", NEW, begun, row(waits_on=(name + "x",)))
+        keyed = Write("s", "run", NEW, begun, row(), Headline(key=key + "x"))
+        for append in (
+            Append("a", (Write(name + "x", "run", NEW, begun, row()),)),
+            Append("a", (Write("ä" * 301, "run", NEW, begun, row()),)),
+            Append("a", (waiting,)),
+            Append("a", (keyed,)),
+            Append("a", (new,), (InboxKey(name, key + "x", "s"),)),
+            Append("a", (new,), (InboxKey(name + "x", key, "s"),)),
+        ):
+            with pytest.raises(ValueError, match=r"longer than (600|2000) bytes"):
+                log.append(append)
+        assert log.head("s") is None

@@ -1,5 +1,6 @@
 """Rows 44 to 46: poison values, results that cannot be kept, results that are too large."""
 
+import secrets
 import socket
 
 import pytest
@@ -11,6 +12,7 @@ from playhead import (
     CronTrigger,
     DefinitionError,
     Engine,
+    FileTrigger,
     RunUnknown,
     Signal,
     ValueRefused,
@@ -93,6 +95,50 @@ def test_a_name_with_a_nul_is_refused_everywhere(url, name):
             make()
     assert len(engine.history(run)) == before
     assert len(engine.runs()) == 1
+
+
+def test_a_name_or_key_that_no_index_takes_is_refused_everywhere(url):
+    """Row 44: so that what is in one database goes into the other; the longest are found again."""
+    engine = Engine(url, workflows=[taking])
+    key = secrets.token_hex(750)
+    run = engine.start(taking, x=1, key=key)
+    assert engine.start(taking, x=1, key=key).id == run.id
+    assert [row.id for row in engine.runs(key=key)] == [run.id]
+    for long in (key + "x", "ä" * 751):
+        with pytest.raises(ValueRefused, match="longer than 1500 bytes"):
+            engine.start(taking, x=1, key=long)
+    with pytest.raises(ValueRefused, match="longer than 500 bytes"):
+        engine.feed(cursor="c" * 501)
+    name = "n" * 501
+    for make in (
+        lambda: CircuitBreaker(name),
+        lambda: CronTrigger("* * * * *", taking, name=name),
+        lambda: Workflow(name, steps=[take]),
+        lambda: Engine(url, worker=name),
+    ):
+        with pytest.raises(DefinitionError, match="longer than 500 bytes"):
+            make()
+    assert len(engine.runs()) == 1
+
+
+def test_a_file_of_the_longest_path_starts_one_run(file_url, tmp_path):
+    """Row 44: its key is made of the path's hash, and is the same at the next look."""
+    folder = (tmp_path / "in").joinpath(*(secrets.token_hex(120) for _ in range(14)))
+    folder.mkdir(parents=True)
+
+    @step
+    def measure(path):
+        return len(path)
+
+    reading = Workflow("reading", steps=[measure])
+    trigger = FileTrigger(f"{tmp_path}/in/**/*.txt", reading, complete="rename", name="files")
+    (folder / "a.txt").write_text("x")
+    for _ in range(2):
+        engine = Engine(file_url, workflows=[reading], triggers=[trigger])
+        engine.run_until_idle()
+        (run,) = engine.runs()
+        assert engine.get(run.id).result(timeout=1) == len(f"{folder}/a.txt") > 3000
+        engine.close()
 
 
 LOST = {

@@ -9,6 +9,7 @@ from triggers.files.sights import Sight
 
 KINDS = ("path+size+mtime", "path", "sha256")
 SLICE = 1 << 20  # bytes read at once
+LONGEST = 900  # bytes of a path that stands in a key as it is; longer ones by their hash
 
 
 class Digest:
@@ -80,9 +81,9 @@ class Identity:
             OSError: it cannot be read.
         """
         if self.kind == "path":
-            return 0, sight.relative
+            return 0, _short(sight.relative)
         if self.kind != "sha256":
-            return 0, f"{sight.relative}:{sight.size}:{sight.mtime}"
+            return 0, f"{_short(sight.relative)}:{sight.size}:{sight.mtime}"
         digest = self._digests.get(sight)
         if isinstance(digest, str):
             return 0, digest
@@ -113,3 +114,11 @@ class Identity:
         if self._digests:
             kept = set(sights)
             self._digests = {one: found for one, found in self._digests.items() if one in kept}
+
+
+def _short(relative: str) -> str:
+    """Give a path as the log can look it up."""
+    path = relative.encode(errors="surrogateescape")
+    return (
+        relative if len(path) <= LONGEST else f"path-sha256:{hashlib.sha256(path).hexdigest()}"
+    )
