@@ -6,7 +6,7 @@ come close together share one. Behind a pooler nobody can listen, and nobody is 
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
@@ -17,7 +17,7 @@ from eventstore.postgres.lookout import Lookout
 from eventstore.wakeups import Ear, Hall
 
 PAUSE = 0.02  # seconds between two notices of one process
-_IDS = 200  # in one notice: 8,000 bytes at most
+_ROOM = 7999  # bytes of one notice
 
 
 class Notice(msgspec.Struct, array_like=True):
@@ -109,15 +109,23 @@ class Ears(Hall):
         for stream, skip in pending.items():
             by_skip.setdefault(skip, []).append(stream)
         letters = [
-            msgspec.json.encode(Notice(self._me, skip, ids[start : start + _IDS])).decode()
-            for skip, ids in by_skip.items()
-            for start in range(0, len(ids), _IDS)
+            letter for skip, ids in by_skip.items() for letter in self._letters(skip, ids)
         ]
         with contextlib.suppress(LogError):  # a hint may be lost
             for letter in letters:
                 self._postgres.query(
                     "SELECT pg_notify(%s, %s)", (channel_of(self._postgres), letter)
                 )
+
+    def _letters(self, skip: str | None, streams: list[str]) -> Iterator[str]:
+        """Give the texts of as many notices as it takes."""
+        letter = msgspec.json.encode(Notice(self._me, skip, streams))
+        if len(letter) <= _ROOM or len(streams) == 1:
+            yield letter.decode()
+            return
+        half = len(streams) // 2
+        yield from self._letters(skip, streams[:half])
+        yield from self._letters(skip, streams[half:])
 
     def close(self) -> None:
         """Close all ears, after the last hint is out."""

@@ -39,3 +39,16 @@ def test_hints_that_come_while_one_is_told_are_told(postgres_log_url):
     wait_for(lambda: heard.update(ear.wait(0.1)) or len(heard) == 100, "all hints", 10)
     log.close()
     other.close()
+
+
+def test_hints_of_long_names_are_heard_whole(postgres_log_url):
+    """A notice has room for 8,000 bytes: what does not fit into one goes into several."""
+    log, other = open_log(postgres_log_url), open_log(postgres_log_url)
+    ear = other.listen("w")
+    log.head("nobody")
+    names = {f"{number:03}" + "ä" * 290 for number in range(250)}
+    log.hint(names, skip="s" * 600)
+    heard = set()
+    wait_for(lambda: heard.update(ear.wait(0.1)) or heard == names, "all hints", 10)
+    log.close()
+    other.close()
