@@ -132,7 +132,7 @@ class Writer:
         faults = self._database.faults
         cursor = session.cursor()
         for left in range(TRIES - 1, -1, -1):
-            ticket.error = None
+            ticket.error, was_locked = None, False
             cursor.execute("SAVEPOINT one")
             try:
                 if isinstance(ticket, Entry):
@@ -143,11 +143,14 @@ class Writer:
                 if not faults.is_about_the_row(error):
                     raise
                 ticket.error = faults.translate(error, self._database.place)
+                was_locked = faults.is_passing(error)
             except Exception as error:  # noqa: BLE001 - it is the caller's, and raised there
                 ticket.error = error
             if ticket.error is not None:
                 cursor.execute("ROLLBACK TO one")
             cursor.execute("RELEASE one")
+            if was_locked:
+                cursor.execute(self._database.sql.HURRY)
             if not left or not isinstance(ticket.error, Doubt):
                 break
         self._database.count(cursor.number)

@@ -105,9 +105,14 @@ def is_lost(error: BaseException) -> bool:
 
 
 def is_about_the_row(error: BaseException) -> bool:
-    """Say whether the values were at fault, and the transaction goes on. *Pure.*"""
-    return code_of(error)[:2] in ("22", "23", "54") or (
-        isinstance(error, psycopg.DataError) and not code_of(error)
+    """Say whether the values were at fault, and the transaction goes on. *Pure.*
+
+    So it is with a row that somebody else keeps locked: those beside it are not to wait again.
+    """
+    return (
+        code_of(error)[:2] in ("22", "23", "54")
+        or code_of(error) == "55P03"
+        or (isinstance(error, psycopg.DataError) and not code_of(error))
     )
 
 

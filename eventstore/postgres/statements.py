@@ -77,6 +77,8 @@ _TEXTS_OF: dict[str, str] = {
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
     ),
     "WRITTEN_BY": "SELECT append_id FROM @event WHERE stream = %s AND version = %s",
+    # Who shares a transaction with one that waited in vain for a row waits no longer for another.
+    "HURRY": "SET LOCAL lock_timeout = '300ms'",
     "TIP_AT": "SELECT version, epoch, hash FROM @event WHERE stream = %s AND version = %s",
     # Reading.
     "HEAD_OF": _HEAD + " WHERE id = %s",

@@ -5,7 +5,8 @@ import threading
 import psycopg
 import pytest
 
-from eventstore import Append, Write
+from eventstore import Append, Write, clock
+from eventstore.batch import Entry
 from eventstore.errors import AppendRefused, StorageBusy
 from eventstore.testing import birth, fact, row
 from tests.journeys.conftest import wait_until
@@ -73,6 +74,58 @@ def test_an_append_that_the_server_ends_in_a_deadlock_is_done_again(
     wait_until(lambda: own_postgres.execute(deadlocks, [postgres_database]) == [(1,)], 10)
     assert [log.head(name).tip.version for name in tips] == [2, 2]
     assert len(log.read("a")) == len(log.read("b")) == 2
+
+
+def test_a_row_that_stays_locked_does_not_spoil_its_neighbours(
+    own_postgres, postgres_database, log
+):
+    """Row 19: of those that share a commit, only who wants that row is kept from writing."""
+    tips = {name: birth(log, name) for name in ("a", "s", "t")}
+    log.database.ready().run("SET lock_timeout = '100ms'")  # of which there are ten seconds
+    answers = {}
+    go = threading.Event()
+
+    def write(name):
+        try:
+            log.append(both(name, {name: tips[name]}))
+        except StorageBusy as error:
+            answers[name] = str(error)
+        else:
+            answers[name] = "done"
+
+    with psycopg.connect(own_postgres.admin_url(postgres_database)) as other:
+        other.execute("SELECT 1 FROM playhead.stream WHERE id = 's' FOR UPDATE")
+        threads = [threading.Thread(target=log._writer.do, args=(lambda _: go.wait(10),))]
+        threads[0].start()
+        queue = log._writer._queue
+        wait_until(lambda: queue._led, 10)
+        threads += [threading.Thread(target=write, args=(name,)) for name in tips]
+        for thread in threads[1:]:
+            thread.start()
+        wait_until(lambda: len(queue._waiting) == 3, 10)
+        go.set()
+        for thread in threads:
+            thread.join(20)
+    assert "pg_stat_activity" in answers.pop("s")
+    assert answers == {"a": "done", "t": "done"}
+    assert log.append(both("again", {"s": tips["s"]}))[0].version == 2
+    assert list(log.verify()) == []
+
+
+@pytest.mark.slow
+def test_many_rows_that_stay_locked_are_waited_for_once(own_postgres, postgres_database, log):
+    """Row 19: of twenty who share a commit, nineteen do not wait as long again, one by one."""
+    tips = {f"s{n}": birth(log, f"s{n}") for n in range(20)}
+    log.database.ready().run("SET lock_timeout = '2s'")  # of which there are ten
+    entries = [Entry(both(name, {name: tip})) for name, tip in tips.items()]
+    with psycopg.connect(own_postgres.admin_url(postgres_database)) as other:
+        other.execute("SELECT 1 FROM playhead.stream FOR UPDATE")
+        begun = clock.real_seconds()
+        log._writer._write(entries)
+        took = clock.real_seconds() - begun
+    assert all(isinstance(entry.error, StorageBusy) for entry in entries)
+    assert took < 20  # seconds; one by one it is more than forty
+    assert log.append(both("again", tips))[0].version == 2
 
 
 def test_a_row_that_stays_locked_is_busy_in_words(own_postgres, postgres_database, log):
