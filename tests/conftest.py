@@ -13,6 +13,8 @@ pytest_plugins = ["tests.servers.fixtures"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job ignores Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs started here must not
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # and nohup ignores hangups
+    signal.signal(signal.SIGHUP, lambda *_: None)  # what is handled here is not ignored there
 
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
