@@ -23,7 +23,8 @@ from tests.servers.waiting import wait_for
 
 Mode = Literal["smart", "fast", "immediate"]
 STOP = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
-SECONDS = 30.0  # for a start or a stop
+SECONDS = 60.0  # for a start or a stop
+LOWEST = 10_000  # port
 OWNER = "app"  # the role that owns the databases: no superuser, as in life
 
 
@@ -210,6 +211,13 @@ class Postgres(Given):
 
 
 def free_port() -> int:
-    """Give a port of 127.0.0.1 that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as made:
-        return int(made.getsockname()[1])
+    """Give a port of 127.0.0.1 that nobody listens on, and that the system gives to no client.
+
+    Else one might take it before the server starts, or while it is stopped.
+    """
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    room = first - LOWEST if first > LOWEST else 20_000
+    while True:
+        port = LOWEST + secrets.randbelow(room)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

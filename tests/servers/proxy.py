@@ -23,7 +23,7 @@ class Lost:
         self._passed = threading.Event()
         self.happened = False
 
-    def wait(self, seconds: float = 10.0) -> bool:
+    def wait(self, seconds: float = 60.0) -> bool:
         """Wait until the server has answered and the client was cut; False: it did not happen."""
         return self._passed.wait(seconds)
 

@@ -26,7 +26,7 @@ def test_a_far_server_is_unplugged_without_a_word(far_postgres, postgres_url):
                 return True
             return False
 
-        wait_for(is_noticed, "an error from the kernel", 10)
+        wait_for(is_noticed, "an error from the kernel")
     far_postgres.plug()
     with psycopg.connect(url, connect_timeout=10) as db:
         assert db.execute("SELECT 1").fetchone() == (1,)

@@ -9,7 +9,7 @@ import freezegun.api
 Answer = TypeVar("Answer")
 
 
-def wait_for(condition: Callable[[], Answer], what: str, seconds: float = 30.0) -> Answer:
+def wait_for(condition: Callable[[], Answer], what: str, seconds: float = 60.0) -> Answer:
     """Give the first true answer of a condition."""
     pause, end = threading.Event(), freezegun.api.real_monotonic() + seconds
     while not (answer := condition()):
