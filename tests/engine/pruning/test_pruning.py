@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import freezegun
 import pytest
 
 from engine.app import Engine
@@ -10,23 +9,7 @@ from engine.errors import RunPruned
 from engine.pruning import Pruning, why_stays
 from eventstore import Head, Tip
 from playhead import IntervalTrigger, RunTrigger, Workflow
-from tests.engine.aged import AFTER, ALL, older, tick
-
-
-@pytest.fixture
-def frozen():
-    with freezegun.freeze_time("2030-01-01T00:00:00+00:00") as stopped:
-        yield stopped
-
-
-@pytest.fixture(params=["memory", "file"])
-def engine(request, tmp_path, frozen):
-    url = "sqlite:///:memory:"
-    if request.param == "file":
-        url = f"sqlite:///{tmp_path / 'log.db'}"
-    made = Engine(url, workflows=ALL)
-    yield made
-    made.close()
+from tests.engine.pruning.aged import AFTER, ALL, older, tick
 
 
 def row(**fields):

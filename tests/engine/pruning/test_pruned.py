@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import freezegun
 import pytest
 
 from engine.app import Engine
@@ -10,23 +9,7 @@ from engine.errors import RunPruned, RunUnknown
 from engine.pruning import CHANGED, Pruning
 from eventstore import clock
 from eventstore.errors import StorageFull
-from tests.engine.aged import ALL, older
-
-
-@pytest.fixture
-def frozen():
-    with freezegun.freeze_time("2030-01-01T00:00:00+00:00") as stopped:
-        yield stopped
-
-
-@pytest.fixture(params=["memory", "file"])
-def engine(request, tmp_path, frozen):
-    url = "sqlite:///:memory:"
-    if request.param == "file":
-        url = f"sqlite:///{tmp_path / 'log.db'}"
-    made = Engine(url, workflows=ALL)
-    yield made
-    made.close()
+from tests.engine.pruning.aged import older
 
 
 def test_a_pruned_run_says_so_wherever_it_is_asked_for(engine, frozen):
