@@ -84,7 +84,7 @@ def test_a_run_that_cannot_be_read_keeps_no_other_from_work(
     sender.close()
     with Engine(url, workflows=[quick]) as engine:
         for run_id in ids:
-            assert engine.get(run_id).result(timeout=5) is None
+            assert engine.get(run_id).result(timeout=20) is None
     lines = [line for line in caplog.records if getattr(line, "action", "") == "run_unreadable"]
     assert "spoilt" in lines[0].getMessage()
     log = open_log(url)

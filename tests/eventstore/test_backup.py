@@ -33,7 +33,7 @@ def child(code, *words, check=True, **options):
     """Run Python in another process, in the tree at hand."""
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, words)], cwd=ROOT, check=check,
-        capture_output=True, text=True, timeout=60, **options,
+        capture_output=True, text=True, timeout=200, **options,
     )  # fmt: skip
 
 

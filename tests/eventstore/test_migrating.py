@@ -223,4 +223,4 @@ def test_alembic_is_imported_only_to_migrate(path, old):
     )
     command = [sys.executable, "-c", code, str(path.with_name("new.db")), str(old)]
     root = Path(__file__).parents[2]
-    subprocess.run(command, check=True, cwd=root, timeout=60)
+    subprocess.run(command, check=True, cwd=root, timeout=200)

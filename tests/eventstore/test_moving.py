@@ -132,7 +132,7 @@ def test_engines_append_while_a_log_arrives(log):
         thread.start()
     done.append(arrival.take(log, file, arrived))
     for thread in threads:
-        thread.join(30)
+        thread.join(100)
     for other in others[1:]:
         other.close()
     assert errors == []

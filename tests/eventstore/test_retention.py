@@ -104,7 +104,7 @@ def test_a_purge_that_is_killed_is_whole_or_nothing_and_can_be_repeated(
     copies = [shutil.copy(path, tmp_path / f"{n}.db") for n in range(24)]
     done = subprocess.run(
         [sys.executable, "-c", DYING, *map(str, copies)], cwd=ROOT,
-        capture_output=True, text=True, check=True, timeout=100,
+        capture_output=True, text=True, check=True, timeout=200,
     )  # fmt: skip
     ends = json.loads(done.stdout)
     killed = [copy for copy, end in zip(copies, ends, strict=True) if end == -9]

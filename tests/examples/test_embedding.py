@@ -24,7 +24,7 @@ def play(script: str, folder: Path) -> list[str]:
     """Run a host to its end; give the lines that it printed."""
     done = subprocess.run(
         [sys.executable, "-W", "error", str(EXAMPLE / script)], cwd=folder, check=False,
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
@@ -52,7 +52,7 @@ def test_the_hosts_signals_are_its_own(tmp_path: Path) -> None:
         while host.stdout.readline() not in ("open\n", ""):
             pass
         host.send_signal(signal.SIGTERM)
-        out, err = host.communicate(timeout=30)
+        out, err = host.communicate(timeout=60)
         assert (host.returncode, out, err) == (0, "threads left: 0\n", "")
     finally:
         host.kill()
@@ -162,7 +162,7 @@ def test_a_real_server_holds_it(tmp_path: Path) -> None:
                 break
         assert httpx.get(f"{url}/readyz", trust_env=False).json() == {"reason": ""}
         server.send_signal(signal.SIGTERM)
-        _, err = server.communicate(timeout=30)
+        _, err = server.communicate(timeout=60)
         assert "Application shutdown complete" in err
     finally:
         server.kill()

@@ -122,7 +122,7 @@ def record() -> list[dict[str, Any]]:
 def result(run: Any) -> Any:
     """Give a run's result, None if it failed."""
     try:
-        return run.result(timeout=5)
+        return run.result(timeout=20)
     except RunFailed:
         return None
 

@@ -4,9 +4,12 @@ import contextlib
 import http.server
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+from datetime import datetime
 from types import SimpleNamespace
 
 import freezegun.api
@@ -16,9 +19,11 @@ from eventstore import sql
 from tests.servers.kinds import POSTGRES
 
 T0 = "2030-01-01T00:00:00+00:00"
+START = datetime.fromisoformat(T0)
+PATIENCE = 60.0  # real seconds that a test waits for what must come; slow machines need them
 
 
-def wait_until(condition, seconds=15.0, what="the condition"):
+def wait_until(condition, seconds=PATIENCE, what="the condition"):
     """Give the first true answer of a condition, asked until a deadline on the real clock."""
     pause = threading.Event()
     end = freezegun.api.real_monotonic() + seconds
@@ -117,7 +122,7 @@ def server():
             body = self.rfile.read(length)
             box.seen.append((self.path, dict(self.headers.items()), body))
             if box.gate is not None:
-                box.gate.wait(20)
+                box.gate.wait(PATIENCE)
             statuses = box.answers.get(self.path, 200)
             status = statuses
             if isinstance(statuses, list):
@@ -161,7 +166,7 @@ class Program:
             text=True,
         )
 
-    def finish(self, seconds=30):
+    def finish(self, seconds=PATIENCE):
         """Wait for the end; give status, stdout and stderr."""
         out, err = self.process.communicate(timeout=seconds)
         return self.process.returncode, out, err
@@ -170,6 +175,30 @@ class Program:
         """End it as `kill -9` does."""
         self.process.kill()
         return self.finish()
+
+    def halt(self, log):
+        """Let it stand still as SIGSTOP does, at a moment when it writes nothing to a log's file.
+
+        Else nobody could write to that for as long as it stands still.
+        """
+        while True:
+            self.process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+            if log.path is None or is_writable(log.path):
+                return
+            self.process.send_signal(signal.SIGCONT)
+            threading.Event().wait(0.005)
+
+
+def is_writable(path):
+    """Tell whether nobody is writing to a database file just now."""
+    with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as db:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        db.execute("ROLLBACK")
+        return True
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def shell(folder: Path) -> Cli:
     def call(*words: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "playhead", *map(str, words)]
         return subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False, timeout=60
+            command, cwd=folder, capture_output=True, text=True, check=False, timeout=200
         )
 
     return call

@@ -15,7 +15,7 @@ import httpx
 
 from eventstore import clock
 
-PATIENCE = 30.0  # real seconds that a test waits for what must come
+PATIENCE = 60.0  # real seconds that a test waits for what must come
 QUIET = 0.5  # real seconds without a word that count as silence
 
 
@@ -75,7 +75,7 @@ class Served:
 
     def get(self, path: str) -> httpx.Response:
         """Ask it over HTTP."""
-        return httpx.get(self.url + path, timeout=10, trust_env=False)
+        return httpx.get(self.url + path, timeout=PATIENCE, trust_env=False)
 
     def tell(self, number: int) -> None:
         """Send it a signal."""
@@ -104,7 +104,7 @@ class Systemd:
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(address)
-        self._socket.settimeout(15)
+        self._socket.settimeout(PATIENCE)
 
     def hears(self) -> list[str]:
         """Give the words of the next datagram."""
@@ -118,7 +118,7 @@ class Systemd:
         except TimeoutError:
             return True
         finally:
-            self._socket.settimeout(15)
+            self._socket.settimeout(PATIENCE)
         return False
 
     def close(self) -> None:

@@ -55,7 +55,7 @@ def run_tests(
         command += ["-p", "playhead.pytest_plugin"]
     command += words
     done = subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=200
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
@@ -151,7 +151,7 @@ def test_engines_close_before_time_is_let_go(tmp_path: Path, order: str) -> None
         "    engine.__enter__()\n"
         "    run = engine.start(reminder)\n"
         "    timeline.advance(days=30)\n"
-        "    assert run.result(timeout=5)\n"
+        "    assert run.result(timeout=20)\n"
         "    close = engine.close\n"
         "    def watched(*args):\n"
         "        assert datetime.now(timezone.utc) == timeline.now\n"

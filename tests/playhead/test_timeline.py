@@ -365,7 +365,7 @@ def test_a_step_in_flight_keeps_it_from_moving(engines, line):
                 move()
         assert line.now == at(1)
         go_on.set()
-        assert run.result(timeout=5) == "gold"
+        assert run.result(timeout=20) == "gold"
         line.patience = 5
         line.advance(hours=1)
         assert line.now == at(1, 1)

@@ -29,7 +29,7 @@ def restored(own_postgres, postgres_url, tmp_path):
         if not program.exists():
             pytest.skip(f"needs {tool[0]} beside the server's programs")
         done = subprocess.run(
-            [program, *tool[1:]], capture_output=True, text=True, check=False, timeout=60
+            [program, *tool[1:]], capture_output=True, text=True, check=False, timeout=200
         )
         assert done.returncode == 0, done.stderr
     log.close()

@@ -26,7 +26,7 @@ def on_a_terminal(folder: Path, *words: str) -> str:
     reader.start()
     done = subprocess.run(
         [sys.executable, "-m", "playhead", *words, *URL], cwd=folder, stderr=theirs,
-        stdout=subprocess.PIPE, check=False, timeout=60, env={**os.environ, "TERM": "xterm"},
+        stdout=subprocess.PIPE, check=False, timeout=200, env={**os.environ, "TERM": "xterm"},
     )  # fmt: skip
     os.close(theirs)
     reader.join(30)

@@ -20,7 +20,7 @@ from playhead.cli.commands import app
 
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "playhead"]
-PATIENCE = 20  # seconds
+PATIENCE = 60  # seconds
 
 
 def wait_until(condition: Any) -> None:

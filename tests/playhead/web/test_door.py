@@ -63,7 +63,7 @@ def server(door: Door) -> Iterator[Server]:
 
 @pytest.fixture
 def ask(server: Server) -> Iterator[Callable[..., httpx.Response]]:
-    with httpx.Client(base_url=server.url, trust_env=False, timeout=10) as client:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
         yield client.request
 
 
@@ -113,9 +113,9 @@ def test_a_shut_door_sends_deliveries_away(
 def test_a_delivery_inside_is_answered(server: Server, door: Door) -> None:
     """One that came before the door was shut is answered, also while the server stops."""
     host, _, port = server.url.removeprefix("http://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as client:
+    with socket.create_connection((host, int(port)), timeout=60) as client:
         client.sendall(b"POST /hooks/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe")
-        until = clock.real_seconds() + 10
+        until = clock.real_seconds() + 60
         while not door.inside:
             assert clock.real_seconds() < until
             clock.real_sleep(0.01)
