@@ -1,8 +1,8 @@
-# ruff: noqa: BLE001, PLC0415, S311, T201, TID251 - it kills for a living
+# ruff: noqa: BLE001, PLC0415, S311, TID251 - it kills for a living
 """A program of its own that lets disks fail under logs and engines; see `test_disks.py`.
 
 Run as `python disks.py SCENE DATABASE`; prints one JSON value, null where strace may not attach.
-Children are forked before any log is opened, as in tests/eventstore/crashing.py.
+Children are forked before any log is opened, see tests/eventstore/children.py.
 """
 
 import json
@@ -15,7 +15,8 @@ import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "eventstore"))
-from crashing import acked, forked, judged, log_at, said, traced_at
+from children import acked, forked, judged, log_at, play, said
+from crashing import traced_at
 
 from eventstore import NEW, Append, Write
 from eventstore.errors import LogError
@@ -147,7 +148,7 @@ def go_on(pipe, path, effects):
     """Finish what another has left."""
     engine = three_steps(path, effects)
     with engine:
-        result = engine.start("w", x=1, key="k").result(timeout=30)
+        result = engine.start("w", x=1, key="k").result(timeout=50)
     (run,) = engine.runs()
     kinds = [(event.type, event.subject) for event in engine.history(run.id)]
     told = [result, kinds, list(engine.log.verify())]
@@ -190,7 +191,7 @@ def room_for_an_engine(path):
     refused, ids = "", []
     with engine:
         ids.append(engine.start(workflow, x=0).id)
-        engine.get(ids[0]).result(timeout=20)
+        engine.get(ids[0]).result(timeout=50)
         resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, limits[1]))
         for number in range(1, 200):
             try:
@@ -201,11 +202,10 @@ def room_for_an_engine(path):
             except Exception as error:
                 refused = f"{type(error).__name__}: {error}"
                 break
-        while engine.health().ready and not pause.wait(0.02):
+        while "log.db" not in (ill := engine.health()).reason and not pause.wait(0.02):
             pass
-        ill = engine.health()
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        results = [len(engine.get(run).result(timeout=30)) for run in ids]
+        results = [len(engine.get(run).result(timeout=50)) for run in ids]
         while not engine.health().ready and not pause.wait(0.02):
             pass
         well = engine.health()
@@ -260,4 +260,4 @@ def _look_at(place, content, truth, tips):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    print(json.dumps(globals()[sys.argv[1]](sys.argv[2]), default=str))
+    play(globals())

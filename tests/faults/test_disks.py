@@ -28,7 +28,7 @@ def scene(name, folder, *, quiet=True):
     told = subprocess.run(
         [sys.executable, "-W", "error", str(HERE / "disks.py"), name, str(folder / "log.db")],
         env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=250, check=False,
     )  # fmt: skip
     assert told.returncode == 0, told.stderr
     assert not quiet or told.stderr == ""

@@ -36,7 +36,7 @@ def test_hints_that_come_while_one_is_told_are_told(postgres_log_url):
     for number in range(100):
         log.hint([f"s{number}"])
     heard = set()
-    wait_for(lambda: heard.update(ear.wait(0.1)) or len(heard) == 100, "all hints", 10)
+    wait_for(lambda: heard.update(ear.wait(0.1)) or len(heard) == 100, "all hints")
     log.close()
     other.close()
 

@@ -63,7 +63,7 @@ def test_whoever_comes_while_the_last_one_leaves_has_a_thread(postgres_log_url):
         for guest in guests:
             guest.start()
         for guest in guests:
-            guest.join(30)
+            guest.join(100)
         assert not any(guest.is_alive() for guest in guests)
         assert errors == []
         assert not any(one.name == "playhead-keeper" for one in threading.enumerate())
@@ -88,7 +88,7 @@ def test_a_lock_that_the_last_session_still_held_is_taken_once_it_is_free(
                 line.shutdown(socket.SHUT_RDWR)
             wait_for(lambda: keeper.generation == 2, "a new connection")
             assert held_by() == {old}
-        wait_for(lambda: held_by() not in (set(), {old}), "the lock in new hands", 5)
+        wait_for(lambda: held_by() not in (set(), {old}), "the lock in new hands")
 
 
 @pytest.mark.slow
