@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -20,8 +20,7 @@ from playhead import (
     Workflow,
     step,
 )
-
-START = datetime(2030, 1, 1, tzinfo=UTC)
+from tests.journeys.conftest import START
 
 
 class Service:

@@ -142,14 +142,14 @@ def sing(folder, place, server, mark, commands, *, declared):
             words = [part.format(run=said[1]) for part in parts]
             done = subprocess.run(
                 [sys.executable, "-m", "playhead", *words, "--url", place.url],
-                env=surroundings(mark), cwd=folder, capture_output=True, check=False, timeout=60,
+                env=surroundings(mark), cwd=folder, capture_output=True, check=False, timeout=200,
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
             heard[" ".join(parts)] = done.stdout + done.stderr
     finally:
         with contextlib.suppress(OSError):
             process.stdin.close()
-        process.wait(30)
+        process.wait(60)
         process.stdout.close()
     assert process.returncode == 0, (folder / "err.txt").read_text()
     if isinstance(place, Files):

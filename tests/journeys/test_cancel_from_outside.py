@@ -9,7 +9,7 @@ import pytest
 from eventstore import clock
 from playhead import Context, Engine, Timer, Workflow, step
 
-PATIENCE = 10.0  # real seconds
+PATIENCE = 60.0  # real seconds
 
 
 def wait_until(condition):

@@ -24,14 +24,7 @@ from playhead import (
     Workflow,
     step,
 )
-
-
-@step
-def double(x: int) -> int:
-    return x * 2
-
-
-simple = Workflow("simple", steps=[double])
+from tests.journeys.simple import double, simple
 
 
 def files():
@@ -63,13 +56,13 @@ def test_leaving_leaves_no_thread_and_no_file(url, tmp_path):
 
     workflow = Workflow("w", steps=[double, nap])
     with Engine(f"sqlite:///{tmp_path / 'first.db'}", workflows=[workflow]) as engine:
-        engine.start(workflow, x=1).result(timeout=10)
+        engine.start(workflow, x=1).result(timeout=20)
     threads, handles = set(threading.enumerate()), files()
     engine = Engine(url, workflows=[workflow], triggers=[])
     with engine:
         for x in range(10):
-            engine.start(workflow, x=x).result(timeout=10)
-    assert set(threading.enumerate()) == threads
+            engine.start(workflow, x=x).result(timeout=20)
+    assert set(threading.enumerate()) <= threads
     assert files() == handles
 
 
@@ -90,9 +83,9 @@ def test_engine_run_leaves_no_thread(url):
     assert engine.run(workflow, x=1) == {"a": 1, "b": 1, "c": 1}
     # On a server the one that keeps the worker's connection stays until the engine is closed.
     left = {thread for thread in threading.enumerate() if thread.name != "playhead-keeper"}
-    assert left == threads
+    assert left <= threads
     engine.close()
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads
 
 
 def test_run_until_idle_leaves_no_thread(url):
@@ -108,7 +101,7 @@ def test_run_until_idle_leaves_no_thread(url):
     threads = set(threading.enumerate())
     engine.start(workflow, x=1)
     engine.run_until_idle()
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads
 
 
 def test_the_constructor_opens_nothing(tmp_path):
@@ -119,7 +112,7 @@ def test_the_constructor_opens_nothing(tmp_path):
     Engine("sqlite:////nowhere/at/all/log.db", workflows=[simple])
     assert not path.exists()
     assert not path.parent.exists()
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads
     assert files() == handles
 
 
@@ -162,7 +155,7 @@ def test_memory_outlives_the_with_block():
     engine = Engine("sqlite:///:memory:", workflows=[simple])
     with engine:
         run = engine.start(simple, x=1)
-        run.result(timeout=10)
+        run.result(timeout=20)
     assert run.status == "succeeded"
     assert len(engine.history(run)) > 2
 
@@ -171,11 +164,11 @@ def test_an_engine_can_be_entered_again(url):
     """An engine can be entered, left and entered again; what was started between runs."""
     engine = Engine(url, workflows=[simple])
     with engine:
-        assert engine.start(simple, x=1).result(timeout=10) == 2
+        assert engine.start(simple, x=1).result(timeout=20) == 2
     run = engine.start(simple, x=2)
     assert run.status == "running"
     with engine:
-        assert run.result(timeout=10) == 4
+        assert run.result(timeout=20) == 4
 
 
 def test_two_engines_on_one_file(file_url):
@@ -230,6 +223,8 @@ def test_async_with_and_await(url):
             nonlocal ticks
             while True:
                 ticks += 1
+                if ticks > 5:
+                    gate.set()
                 await asyncio.sleep(0.005)
 
         engine = Engine(url, workflows=[slow])
@@ -244,7 +239,7 @@ def test_async_with_and_await(url):
 
     @step
     def wait(x: int) -> int:
-        gate.wait(0.2)
+        gate.wait(20)
         return x
 
     slow = Workflow("slow", steps=[wait])
@@ -341,8 +336,8 @@ def test_no_exception_of_an_async_step_kills_the_engine(url, error):
     with engine:
         run = engine.start(workflow)
         with pytest.raises(RunFailed):
-            run.result(timeout=3)
-        assert engine.start(simple, x=1).result(timeout=3) == 2
+            run.result(timeout=20)
+        assert engine.start(simple, x=1).result(timeout=20) == 2
 
 
 def test_an_exception_that_cannot_be_printed_is_recorded(url):
@@ -550,7 +545,7 @@ def test_the_client_leaves_no_connection_open(url, server):
     workflow = Workflow("w", steps=[ask])
     handles = [name for name in files() if name.startswith("socket:")]
     with Engine(url, workflows=[workflow]) as engine:
-        assert engine.start(workflow).result(timeout=10) == 200
+        assert engine.start(workflow).result(timeout=20) == 200
     assert len([n for n in files() if n.startswith("socket:")]) <= len(handles) + 1
 
 
@@ -588,9 +583,9 @@ def test_a_tidied_temporary_folder(file_url, monkeypatch):
         monkeypatch.setattr(tempfile, "tempdir", base)
         engine = Engine(file_url, workflows=[simple])
         with engine:
-            assert engine.start(simple, x=1).result(timeout=10) == 2
+            assert engine.start(simple, x=1).result(timeout=20) == 2
         for entry in Path(base).iterdir():
             shutil.rmtree(entry)
         with engine:
-            assert engine.start(simple, x=2).result(timeout=10) == 4
+            assert engine.start(simple, x=2).result(timeout=20) == 4
         gc.collect()

@@ -40,7 +40,7 @@ def settled(engine, frozen, seconds=5):
 
 def texts(engine):
     """Give the results of all runs, sorted."""
-    return sorted(engine.get(row.id).result(timeout=5) for row in engine.runs(limit=None))
+    return sorted(engine.get(row.id).result(timeout=20) for row in engine.runs(limit=None))
 
 
 def test_a_dropped_file_starts_one_run(url, inbox, until):
@@ -102,10 +102,11 @@ def test_a_half_written_file_waits(url, inbox, frozen):
     assert texts(engine)[0].count("part") == 6
 
 
+@pytest.mark.slow
 def test_a_slow_writer_in_the_background(url, inbox, until):
     """In real time too: a file written in parts is read whole, once."""
     pause = threading.Event()
-    with engine_of(url, inbox, settle=0.5) as engine, (inbox / "slow.txt").open("w") as file:
+    with engine_of(url, inbox, settle=4) as engine, (inbox / "slow.txt").open("w") as file:
         for part in range(8):
             file.write(f"part {part}\n")
             file.flush()

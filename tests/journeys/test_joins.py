@@ -1,6 +1,6 @@
 """Joins at length: skips and failures through `after`, `when`, signals, timers, fallbacks."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tenacity import retry, stop_after_attempt, wait_fixed
@@ -16,8 +16,7 @@ from playhead import (
     Workflow,
     step,
 )
-
-START = datetime(2030, 1, 1, tzinfo=UTC)
+from tests.journeys.conftest import START
 
 
 @step

@@ -104,7 +104,7 @@ def test_a_host_that_raises_leaves_nothing_behind(make, error):
     assert belongings() == before
 
 
-def test_a_host_that_is_interrupted_while_it_leaves(tmp_path):
+def test_a_host_that_is_interrupted_while_it_leaves(tmp_path, until):
     """Ctrl-C while a step in flight is waited for: it goes through, and nothing is left open."""
     inside, gate = threading.Event(), threading.Event()
 
@@ -119,16 +119,20 @@ def test_a_host_that_is_interrupted_while_it_leaves(tmp_path):
     before = belongings()
 
     def interrupt():
+        until(lambda: "drains" in engine.health().reason)
         os.kill(os.getpid(), signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
 
     def host():
         with engine:
             engine.start(workflow)
             assert inside.wait(10)
-            threading.Timer(0.2, interrupt).start()
+            interrupting.start()
 
     with pytest.raises(KeyboardInterrupt):
         host()
+    interrupting.join()
     assert not engine.is_open
     assert [row.status for row in engine.runs()] == ["running"]
     left = set(belongings()["threads"]) - set(before["threads"])

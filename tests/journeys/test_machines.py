@@ -3,7 +3,7 @@
 import enum
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from tenacity import retry, stop_after_attempt, wait_fixed
@@ -20,8 +20,7 @@ from playhead import (
     Workflow,
     step,
 )
-
-START = datetime(2030, 1, 1, tzinfo=UTC)
+from tests.journeys.conftest import START
 
 
 def few_drafts(ctx: Context) -> bool:

@@ -2,7 +2,7 @@
 
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from tenacity import retry, stop_after_attempt, wait_fixed
@@ -17,8 +17,7 @@ from playhead import (
     Workflow,
     step,
 )
-
-START = datetime(2030, 1, 1, tzinfo=UTC)
+from tests.journeys.conftest import START
 
 
 def started(url, workflow, **inputs):

@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tenacity import retry, stop_after_attempt, wait_fixed
@@ -17,8 +17,7 @@ from playhead import (
     Workflow,
     step,
 )
-
-START = datetime(2030, 1, 1, tzinfo=UTC)
+from tests.journeys.conftest import START
 
 
 @step

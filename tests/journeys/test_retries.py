@@ -26,8 +26,7 @@ from tenacity import (
 )
 
 from playhead import Context, DefinitionError, Engine, Outcome, RunFailed, Workflow, step
-
-START = datetime(2030, 1, 1, tzinfo=UTC)
+from tests.journeys.conftest import START
 
 
 def attempts_at(url, frozen, made, limit=20, seconds=3600.0):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from playhead import CronTrigger, Engine, IntervalTrigger, Signal, Timer, Workflow, step
+from tests.journeys.conftest import START
 
 
 @step
@@ -24,8 +25,6 @@ def finish(rest: datetime) -> str:
 def approve(go: str) -> str:
     return "approved"
 
-
-START = datetime(2030, 1, 1, tzinfo=UTC)  # of the frozen clock
 
 quick = Workflow("quick", steps=[begin])
 long = Workflow(

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tenacity import retry, stop_after_attempt, wait_fixed
@@ -23,16 +23,8 @@ from playhead import (
     Workflow,
     step,
 )
-
-START = datetime(2030, 1, 1, tzinfo=UTC)
-
-
-@step
-def double(x: int) -> int:
-    return x * 2
-
-
-simple = Workflow("simple", steps=[double])
+from tests.journeys.conftest import START
+from tests.journeys.simple import simple
 
 
 @step
@@ -287,12 +279,13 @@ def test_a_result_that_does_not_come_says_why(url, frozen):
     assert run.id in str(caught.value)
 
 
-def test_a_result_that_waits_says_for_what(url, frozen):
+def test_a_result_that_waits_says_for_what(url, frozen, until):
     """The timeout of a run that waits says so."""
     workflow = Workflow("w", steps=[Signal("go"), step(lambda go: go, name="take")])
     engine = Engine(url, workflows=[workflow])
     with engine:
         run = engine.start(workflow)
+        until(lambda: run.status == "waiting")
         with pytest.raises(ResultTimeout, match=r"wait|go"):
             run.result(timeout=0.2)
         engine.signal(run, "go", 4)

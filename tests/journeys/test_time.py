@@ -21,8 +21,7 @@ from playhead import (
     Workflow,
     step,
 )
-
-START = datetime(2030, 1, 1, tzinfo=UTC)
+from tests.journeys.conftest import START
 
 
 @step

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tenacity import retry, stop_after_attempt, wait_fixed
@@ -19,16 +19,8 @@ from playhead import (
     Workflow,
     step,
 )
-
-START = datetime(2030, 1, 1, tzinfo=UTC)
-
-
-@step
-def double(x: int) -> int:
-    return x * 2
-
-
-simple = Workflow("simple", steps=[double])
+from tests.journeys.conftest import START
+from tests.journeys.simple import simple
 
 
 def test_engine_run_in_several_threads(url):
@@ -53,7 +45,7 @@ def test_engine_run_inside_with(url):
     with Engine(url, workflows=[simple]) as engine:
         others = [engine.start(simple, x=x) for x in range(10)]
         assert engine.run(simple, x=50) == 100
-        assert [run.result(timeout=10) for run in others] == [x * 2 for x in range(10)]
+        assert [run.result(timeout=20) for run in others] == [x * 2 for x in range(10)]
 
 
 def test_run_until_idle_in_two_threads(url):
@@ -98,7 +90,7 @@ def test_a_step_waits_for_another_run_of_its_engine(url):
 
     @step
     def outer(x: int) -> int:
-        return engine.start(simple, x=x).result(timeout=10) + 1
+        return engine.start(simple, x=x).result(timeout=20) + 1
 
     workflow = Workflow("outer", steps=[outer])
     with Engine(url, workflows=[simple, workflow]) as engine:
@@ -290,7 +282,7 @@ def test_async_steps_beside_sync_ones_under_a_breaker(url):
     with Engine(url, workflows=[workflow]) as engine:
         for _ in range(2):
             with pytest.raises(RunFailed):
-                engine.start(workflow).result(timeout=10)
+                engine.start(workflow).result(timeout=20)
         assert engine.breaker("api").state == "open"
 
 
@@ -439,7 +431,7 @@ def test_a_result_that_is_told_is_in_the_log(file_url):
             run = engine.start(workflow, x=x)
             if x % 2:
                 with pytest.raises(RunFailed, match="odd"):
-                    run.result(timeout=10)
+                    run.result(timeout=20)
             else:
-                assert run.result(timeout=10) == x
+                assert run.result(timeout=20) == x
             assert bare.get(run.id).status == ("failed" if x % 2 else "succeeded")
