@@ -1,7 +1,6 @@
 """What the hazards of files need: a folder, a second file system, a daemon in its own process."""
 
 import contextlib
-import functools
 import os
 import shutil
 import subprocess
@@ -13,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from playhead import Engine
-from tests.journeys.files.stage import SOON
 
 APP = '''
 """An application of the tests: what is dropped into `inbox` is read."""
@@ -54,12 +52,6 @@ def make(pattern="*.txt", workflow=reading, threads=4, lease=10.0, **options):
 '''
 
 SERVE = "import app; raise SystemExit(app.make({options}).serve())"
-
-
-@pytest.fixture
-def until(until):
-    """Wait for a condition with a deadline that a loaded machine can keep."""
-    return functools.partial(until, seconds=SOON)
 
 
 @pytest.fixture

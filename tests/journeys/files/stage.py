@@ -8,7 +8,7 @@ from pathlib import Path
 from eventstore.errors import StreamUnknown
 from playhead import Engine, FileTrigger, Workflow, step
 
-SOON = 30.0  # seconds; a deadline on a loaded machine, not a wait
+SOON = 60.0  # seconds; a deadline on a loaded machine, not a wait
 
 
 @step
@@ -63,7 +63,7 @@ def came(engine, inbox, until, name):
 
 def texts(engine):
     """Give the results of all runs, sorted."""
-    return sorted(engine.get(row.id).result(timeout=5) for row in engine.runs(limit=None))
+    return sorted(engine.get(row.id).result(timeout=20) for row in engine.runs(limit=None))
 
 
 def looked(engine, frozen, seconds=4):

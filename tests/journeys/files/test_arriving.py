@@ -23,9 +23,10 @@ def test_moved_in_from_another_folder(url, inbox, outside, until):
     assert len(fired(engine)) == 2
 
 
+@pytest.mark.slow
 def test_moved_in_from_another_file_system(file_url, inbox, elsewhere, until):
     """`mv` across file systems is a copy and a delete: one run, and it sees the whole file."""
-    with engine_of(file_url, inbox, settle=0.5) as engine:
+    with engine_of(file_url, inbox, settle=4) as engine:  # no copy stands still so long
         (elsewhere / "big.txt").write_text("x" * MUCH)
         command = ["mv", elsewhere / "big.txt", inbox]
         subprocess.run(command, check=True)

@@ -26,7 +26,7 @@ def seconds():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_burst_of_30_000_files(app, serve, reader, inbox, until, tell):
     """30,000 files dropped at once: exactly 30,000 firings and runs, in memory that stays flat."""
     daemon = serve("workflow=app.glancing, settle=0.5")
@@ -37,7 +37,7 @@ def test_a_burst_of_30_000_files(app, serve, reader, inbox, until, tell):
     for number in range(MANY):
         (inbox / f"{number}.txt").touch()
     dropped = seconds()
-    until(lambda: counted(reader) >= MANY, seconds=200)
+    until(lambda: counted(reader) >= MANY, seconds=500)
     claimed = seconds()
     after = memory(pid)
     tell(
@@ -95,7 +95,7 @@ def test_an_overflow_of_the_systems_queue_loses_nothing(app, serve, reader, inbo
     until(lambda: len(reader.runs(status="succeeded")) == 1)
     deaf = DeafWatch(inbox)
     try:
-        daemon.process.send_signal(signal.SIGSTOP)
+        daemon.halt(reader.log)
         room = int(QUEUE.read_text())
         for number in range(room // 2 + 100):  # two names in turn: equal events become one
             for name in ("noise-a.csv", "noise-b.csv"):
@@ -153,11 +153,11 @@ def test_how_soon_the_first_step_starts(file_url, inbox, until, tell):
             path.write_text("x")
             closed = seconds()
             (row,) = until(lambda p=path: ended(engine, p))
-            waits.append(engine.get(row.id).result(timeout=5) - closed)
+            waits.append(engine.get(row.id).result(timeout=20) - closed)
     waits.sort()
     median, late = statistics.median(waits), waits[98]
     tell(f"\nclosed to first step: median {median * 1000:.0f} ms, p99 {late * 1000:.0f} ms")
-    assert median < 0.5, "seconds; the aim is 0.05 on a quiet machine"
+    assert median < 0.9, "seconds; the aim is 0.05 on a quiet machine, a settle takes 1"
     assert len(fired(engine)) == 101
 
 

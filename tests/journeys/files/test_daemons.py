@@ -105,7 +105,7 @@ def test_cut_off_between_any_two_commits(file_url, inbox, commits, performed):
 def test_two_daemons_on_one_folder(app, serve, reader, inbox, until):
     """A burst of 500 files before two daemons: each file is one run, and both are content."""
     daemons = [serve(), serve()]
-    until(lambda: said(reader, "trigger.armed"))
+    until(lambda: len(reader.log.workers()) == 2)
     expected = [f"{number}.txt" for number in range(500)]
     for name in expected:
         (inbox / name).write_text("x")
@@ -124,7 +124,7 @@ def test_two_daemons_on_one_folder(app, serve, reader, inbox, until):
 def test_two_daemons_and_one_is_killed(app, serve, reader, inbox, until):
     """One of two is killed in mid-burst: the other brings all files to their end."""
     victim, _ = serve(), serve()
-    until(lambda: said(reader, "trigger.armed"))
+    until(lambda: len(reader.log.workers()) == 2)
     expected = [f"{number}.txt" for number in range(100)]
     for name in expected:
         (inbox / name).write_text("x")

@@ -3,8 +3,6 @@
 import os
 import shutil
 
-import pytest
-
 from tests.journeys.files.stage import declined, engine_of, fired, looked, names, said, texts
 
 
@@ -51,7 +49,6 @@ def test_by_its_bytes_a_touched_file_is_the_same(url, inbox):
     assert len(engine.runs()) == 2
 
 
-@pytest.mark.timeout(60)
 def test_bytes_that_cannot_be_read_hang_nobody(url, inbox, frozen):
     """key="sha256": a name that became a pipe after the first look is not opened for its bytes."""
     engine = engine_of(url, inbox, key="sha256", settle=1)

@@ -3,8 +3,6 @@
 import os
 import socket
 
-import pytest
-
 from tests.journeys.files.stage import engine_of, fired, looked, names, paths, texts
 
 
@@ -116,7 +114,6 @@ def test_the_root_may_be_a_link_and_may_be_turned(file_url, inbox, outside, unti
     assert paths(engine) == [str(named / "a.txt"), str(named / "b.txt")]
 
 
-@pytest.mark.timeout(60)
 def test_a_pipe_and_a_socket_hold_nobody_up(url, inbox, until, monkeypatch):
     """A FIFO without a writer, a socket and a folder so named start nothing and never hang."""
     monkeypatch.chdir(inbox)  # a socket's path is short
@@ -134,7 +131,6 @@ def test_a_pipe_and_a_socket_hold_nobody_up(url, inbox, until, monkeypatch):
     assert texts(engine) == ["a"]
 
 
-@pytest.mark.timeout(60)
 def test_a_pipe_swapped_in_for_a_file_starts_nothing(url, inbox, frozen):
     """A file that has become a FIFO before it settled is not opened."""
     engine = engine_of(url, inbox, settle=1)

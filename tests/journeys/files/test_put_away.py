@@ -106,7 +106,7 @@ print(json.dumps([count, told]))
 def test_cut_off_at_every_call(app, program, outside, request, place):
     """Cut between any two calls that move files: the next process ends it, nothing twice."""
     archive = request.getfixturevalue("elsewhere") if place == "elsewhere" else outside
-    status, out, err = program(CUTS, archive / "done", place).finish(100)
+    status, out, err = program(CUTS, archive / "done", place).finish()
     assert status == 0, err
     count, told = json.loads(out.splitlines()[-1])
     assert told == []
@@ -161,6 +161,7 @@ def test_killed_again_and_again(
 def test_two_daemons_put_away_together(app, serve, reader, inbox, outside, until):
     """Two daemons with a folder to go to: 200 files, each once in the archive, none twice."""
     daemons = [serve(f"after={str(outside)!r}") for _ in range(2)]
+    until(lambda: len(reader.log.workers()) == 2)
     expected = [f"{number}.txt" for number in range(200)]
     for name in expected:
         (inbox / name).write_text(name)

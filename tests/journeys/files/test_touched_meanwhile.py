@@ -37,7 +37,7 @@ def test_rewritten_while_its_run_went_on(url, inbox, after):
     (inbox / "a.txt").write_text("first")
     engine.run_until_idle()
     engine.run_until_idle()
-    assert sorted(engine.get(row.id).result(timeout=5) for row in engine.runs()) == [
+    assert sorted(engine.get(row.id).result(timeout=20) for row in engine.runs()) == [
         "first", "the second",
     ]  # fmt: skip
     assert held(inbox) == {}
@@ -89,7 +89,6 @@ def test_a_link_swapped_in_while_its_run_went_on(url, inbox, outside, after):
     assert (inbox / "a.txt").is_symlink()
 
 
-@pytest.mark.timeout(60)
 def test_a_pipe_swapped_in_while_its_run_went_on(url, inbox, after):
     """A FIFO in the file's place hangs nobody and stays."""
 
