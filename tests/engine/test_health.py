@@ -1,6 +1,7 @@
 """Health is told by the real clock, without a query: ready, alive, or the reason why not."""
 
 import logging
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from eventstore import clock
 from eventstore.errors import StorageError
 from playhead import Engine, PlayheadError, Workflow, step
 
-PATIENCE = 25  # real seconds that a test waits for what must come
+PATIENCE = 60  # real seconds that a test waits for what must come
 
 
 @step
@@ -113,12 +114,13 @@ def test_a_worker_that_hangs_is_not_alive(moody: Moody) -> None:
     with Engine(
         "sqlite:///:memory:", workflows=[simple], triggers=[moody], lease=0.1
     ) as engine:
-        assert engine.health().alive
+        wait_until(lambda: engine.health().alive)
         moody.free.clear()
-        wait_until(lambda: not engine.health().alive)
+        hangs = "it hangs: looking for work took"
+        wait_until(lambda: engine.health().reason.startswith(hangs))
         told = engine.health()
+        assert not told.alive
         assert not told.ready
-        assert told.reason.startswith("it hangs: looking for work took")
         moody.free.set()
         wait_until(lambda: engine.health().ready)
 
@@ -242,7 +244,9 @@ def test_a_draining_engine_is_alive_but_not_ready() -> None:
         gate.set()
         closing.join()
     assert (told.alive, told.ready) == (True, False)
-    assert told.reason.startswith("it drains: what is in flight may end, for 20 s")
+    left = re.fullmatch(r"it drains: .* may end, for (\d+) s at most", told.reason)
+    assert left
+    assert 10 < int(left[1]) <= 20
     assert not engine.health().alive
     assert run.status == "succeeded"
 
@@ -272,7 +276,7 @@ def test_a_look_that_hangs_does_not_hold_the_end(
         engine.hurry()
         since = clock.real_seconds()
         engine.close()
-        assert clock.real_seconds() - since < 5
+        assert clock.real_seconds() - since < 30, "of 60"
         assert "a look for work did not return" in caplog.text
         moody.free.set()
     wait_until(lambda: not [t for t in threading.enumerate() if t.name == "playhead-claims"])
@@ -296,7 +300,7 @@ def test_hurrying_before_the_close_counts() -> None:
         engine.hurry()
         since = clock.real_seconds()
         engine.close()
-        assert clock.real_seconds() - since < 5
+        assert clock.real_seconds() - since < 30, "of 60"
         gate.set()
 
 

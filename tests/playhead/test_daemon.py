@@ -87,7 +87,7 @@ def serve(folder: Path) -> Iterator[Serve]:
     begun: list[Served] = []
 
     def start(*words: str, **surroundings: str) -> Served:
-        begun.append(Served(folder, "app.py", *words, PATIENCE="0.5", **surroundings))
+        begun.append(Served(folder, "app.py", *words, **surroundings))
         return begun[-1]
 
     yield start
@@ -141,7 +141,7 @@ def test_a_second_signal_stops_at_once(serve: Serve, folder: Path, desk: Engine)
     since = clock.real_seconds()
     daemon.tell(signal.SIGTERM)
     assert daemon.finish() == 130
-    assert clock.real_seconds() - since < 10
+    assert clock.real_seconds() - since < 19, "of the 20 s that a drain may take"
     assert "stopped at once" in daemon.said
     (row,) = desk.runs()
     assert row.status == "running"
@@ -153,7 +153,7 @@ def test_two_signals_in_one_moment_stop_at_once(serve: Serve, folder: Path) -> N
     begin_work(folder)
     daemon.tell(signal.SIGTERM)
     daemon.tell(signal.SIGINT)
-    assert daemon.finish(10) == 130
+    assert daemon.finish() == 130
 
 
 @pytest.mark.slow
@@ -162,13 +162,13 @@ def test_a_trigger_that_hangs_is_stopped_by_a_second_signal(
     serve: Serve, folder: Path, how: str
 ) -> None:
     """Also a daemon whose trigger never returns can be stopped by signals alone."""
-    daemon = serve(*HTTP).ready()
+    daemon = serve(*HTTP, PATIENCE="0.5").ready()
     (folder / how).touch()
     (folder / "stuck").touch()
     wait_until(lambda: daemon.get("/livez").status_code == 503)
     daemon.tell(signal.SIGTERM)
     daemon.tell(signal.SIGINT)
-    assert daemon.finish(15) == 130
+    assert daemon.finish() == 130
 
 
 @pytest.mark.slow
@@ -178,7 +178,7 @@ def test_a_trigger_that_hangs_holds_nobody_for_ever(serve: Serve, folder: Path) 
     (folder / "closing-too").touch()
     (folder / "stuck").touch()
     daemon.tell(signal.SIGTERM)
-    assert daemon.finish(15) == 130
+    assert daemon.finish() == 130
     assert daemon.said.endswith(
         "playhead: something hangs and is not waited for; the next worker does it again"
     )
@@ -187,7 +187,7 @@ def test_a_trigger_that_hangs_holds_nobody_for_ever(serve: Serve, folder: Path) 
 @pytest.mark.slow
 def test_a_worker_that_hangs_is_told_over_http(serve: Serve, folder: Path) -> None:
     """/livez is 503 with the reason while a look hangs, and 200 when it has returned."""
-    daemon = serve(*HTTP).ready()
+    daemon = serve(*HTTP, PATIENCE="3").ready()
     (folder / "stuck").touch()
     wait_until(lambda: daemon.get("/livez").status_code == 503)
     assert daemon.get("/livez").text.startswith("it hangs: looking for work took")
@@ -290,7 +290,7 @@ def test_a_delivery_that_is_inside_is_answered(
     hooked(folder)
     daemon = serve(*HTTP).ready()
     host, _, port = daemon.url.removeprefix("http://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as sender:
+    with socket.create_connection((host, int(port)), timeout=60) as sender:
         head = {"Host": "x", "Content-Length": str(len(BODY)), "Expect": "100-continue"}
         lines = [f"{name}: {value}" for name, value in {**head, **signature()}.items()]
         sender.sendall("\r\n".join(["POST /hook HTTP/1.1", *lines, "", ""]).encode())
@@ -315,7 +315,7 @@ def test_a_sender_that_never_ends_holds_no_daemon(serve: Serve, folder: Path) ->
     hooked(folder)
     daemon = serve(*HTTP).ready()
     host, _, port = daemon.url.removeprefix("http://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as sender:
+    with socket.create_connection((host, int(port)), timeout=60) as sender:
         sender.sendall(
             b"POST /hook HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
             b"Expect: 100-continue\r\n\r\n"
@@ -323,7 +323,7 @@ def test_a_sender_that_never_ends_holds_no_daemon(serve: Serve, folder: Path) ->
         assert sender.recv(4096).startswith(b"HTTP/1.1 100 ")
         daemon.tell(signal.SIGTERM)
         answer = sender.recv(4096)
-        assert daemon.finish(15) == 0
+        assert daemon.finish() == 0
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 5" in answer.lower()
     assert "Traceback" not in daemon.said
@@ -409,16 +409,14 @@ def test_a_worker_that_hangs_gives_no_sign_of_life(
 ) -> None:
     """The process lives and its look hangs: its status says so, and the watchdog bites."""
     hears, surroundings = systemd
-    serve(**surroundings)
+    serve(PATIENCE="3", **surroundings)
     assert hears.hears()[0] == "READY=1"
     (folder / "stuck").touch()
     while (words := hears.hears()) == ["WATCHDOG=1"]:
         pass
     assert words[0].startswith("STATUS=it hangs: looking for work took")
-    for _ in range(4):
-        if not hears.hears_nothing():
-            words = hears.hears()
-            assert words != ["WATCHDOG=1"]
+    for _ in range(3):  # one a second, as the seconds in it go up
+        assert hears.hears()[0].startswith("STATUS=it hangs")
     (folder / "stuck").unlink()
     wait_until(lambda: hears.hears() == ["WATCHDOG=1"])
 
@@ -471,7 +469,6 @@ def keys_fired(desk: Engine, trigger: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(110)
 def test_several_daemons_fire_each_slot_and_file_once(
     serve: Serve, folder: Path, desk: Engine
 ) -> None:

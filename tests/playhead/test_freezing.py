@@ -368,7 +368,7 @@ def test_a_file_moved_out_does_not_stop_the_watch(freeze: Any, tmp_path: Path) -
             drop(inbox / "last.txt", "hello", by="write")
             until(lambda: "last.txt" in read_by_now())
             began = clock.real_seconds()
-        assert clock.real_seconds() - began < 3
+        assert clock.real_seconds() - began < 9
     assert set(threading.enumerate()) - before == set()
 
 

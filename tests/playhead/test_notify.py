@@ -79,10 +79,15 @@ def test_signs_of_life_at_half_the_time(systemd: Systemd, path: str) -> None:
     notify.begin("ready")
     systemd.hears()
     systemd.hears()
+    assert any(0.9 < seconds_of_five(systemd) < 1.5 for _ in range(5))
+    notify.end()
+
+
+def seconds_of_five(systemd: Systemd) -> float:
+    """Give the seconds in which five signs of life come."""
     since = clock.real_seconds()
     assert [systemd.hears() for _ in range(5)] == [["WATCHDOG=1"]] * 5
-    assert 0.9 < clock.real_seconds() - since < 5
-    notify.end()
+    return clock.real_seconds() - since
 
 
 def test_a_worker_that_hangs_gives_no_sign(systemd: Systemd, path: str) -> None:

@@ -214,7 +214,7 @@ def test_each_engine_does_what_it_knows(engines, line, tmp_path, is_open):
         opened(engines(workflows=[workflow], triggers=[trigger], url=url), is_open=is_open)
     began = clock.real_seconds()
     line.advance(hours=1)
-    assert clock.real_seconds() - began < 5
+    assert clock.real_seconds() - began < 20
     rows = engines.made[0].runs(limit=None)
     assert {row.status for row in rows} == {"succeeded"}
     assert len(rows) == 10

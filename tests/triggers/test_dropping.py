@@ -57,7 +57,7 @@ def told(folder: Path, by: Any) -> list[tuple[str, str]]:
     try:
         fully(drop(folder / "a.txt", BYTES, by=by))
         (folder / "over").touch()
-        assert is_over.wait(10)
+        assert is_over.wait(60)
     finally:
         observer.stop()
         observer.join()

@@ -136,9 +136,9 @@ def test_two_daemons_follow_a_run_once(tmp_path: Path) -> None:
     with engines[0], engines[1]:
         runs = [engines[n % 2].start(dividing, number=n + 1) for n in range(10)]
         for run in runs:
-            run.result(timeout=30)
+            run.result(timeout=60)
         ends = {run.id for run in runs}
-        deadline = clock.real_seconds() + 30
+        deadline = clock.real_seconds() + 60
         while (
             len(engines[0].runs(noting, status="succeeded")) < 10
             and clock.real_seconds() < deadline

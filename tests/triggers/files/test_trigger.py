@@ -19,7 +19,7 @@ from triggers.files.scan import Look, scan
 from triggers.testing import PaperEngine, workflow
 
 DOCUMENTS = workflow("documents", "path")
-SOON = 20.0  # seconds; a deadline, not a wait
+SOON = 60.0  # seconds; a deadline, not a wait
 
 
 @pytest.fixture

@@ -24,13 +24,13 @@ def served(app):
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     try:
-        pause, end = threading.Event(), clock.real_seconds() + 15
+        pause, end = threading.Event(), clock.real_seconds() + 60
         while not server.started:
             assert clock.real_seconds() < end, "the server did not start"
             pause.wait(0.01)
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
         listening.close()
         assert not thread.is_alive()
