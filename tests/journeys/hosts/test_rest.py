@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from eventstore import clock
-from tests.journeys.hosts.fleet import Fleet, now
+from tests.journeys.hosts.fleet import SOON, Fleet, now
 from tests.servers.waiting import wait_for
 
 TRIGGERS = "triggers=app.triggers()[2:] + app.quiet()"
@@ -22,14 +22,22 @@ def test_at_rest(fleet, statements):
     fleet.serve(*[TRIGGERS] * PROCESSES)
     fleet.engine.close()
     clock.real_sleep(8)  # what was written at the start has been looked at
-    said = statements(lambda: clock.real_sleep(SECONDS))
-    assert len(said) <= PROCESSES * SECONDS, Counter(text[:60] for _, text in said)
+    for _ in range(3):  # the start was slow, or a process stood still
+        said = statements(lambda: clock.real_sleep(SECONDS))
+        if len(said) <= PROCESSES * SECONDS:
+            return
+    pytest.fail(f"{Counter(text[:60] for _, text in said)} in {SECONDS} s")
 
 
 def test_the_way_to_another_process_is_short(fleet):
     """A start in one process is at work in another within moments, and so is a signal."""
     fleet.serve()
     fleet.done(fleet.start("light", *range(3)))
+    assert any(way(fleet) < 0.2 for _ in range(3))  # a machine may be busy with other things
+
+
+def way(fleet):
+    """Give the seconds that starts and signals take to another process: the longer median."""
     starts, signals = [], []
     for number in range(20):
         (run,) = fleet.start("patient")
@@ -43,8 +51,7 @@ def test_the_way_to_another_process_is_short(fleet):
         fleet.done([run])
         first, begun = fleet.told(run)[:2]
         starts.append((begun.at - first.at).total_seconds())
-    assert statistics.median(starts) < 0.2
-    assert statistics.median(signals) < 0.2
+    return max(statistics.median(starts), statistics.median(signals))
 
 
 def forbidden(said):
@@ -96,7 +103,7 @@ def test_behind_a_pooler(pooled, statements):
         pooled.remove("hang")
         assert pooled.done([run]) == [25]
         assert pooled.notes("second")[1][3] == heir.process.pid
-        assert pooled.notes("second")[1][4] - died < 2.0 + 3.5
+        assert pooled.notes("second")[1][4] - died < 2.0 + SOON
 
     said = statements(work)
     assert forbidden(said) == set()

@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import pytest
 
-from tests.journeys.hosts.fleet import now
 from tests.servers.waiting import wait_for
 
 TRIGGERS = "triggers=app.triggers()"
@@ -27,7 +26,12 @@ def test_another_process_adds_throughput(fleet):
     fleet.done(fleet.start("naps", *range(8)))
     assert most_at_once(fleet.notes()) == 2
     fleet.serve("threads=2")
-    fleet.done(fleet.start("naps", *range(32)))
+
+    def are_side_by_side():
+        fleet.done(fleet.start("naps", *range(32)))
+        return most_at_once(fleet.notes()) > 2
+
+    wait_for(are_side_by_side, "more naps at once than one process has slots")
     assert most_at_once(fleet.notes()) in {3, 4}
     assert len({note[3] for note in fleet.notes()}) == 2
     fleet.check()
@@ -46,12 +50,16 @@ def test_a_signal_from_a_third_process(fleet):
     fleet.check()
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_breaker(fleet):
     """A breaker opens once for both and has one probe at a time; who is parked goes on after."""
     fleet.touch("down")
+    fleet.touch("gate")
     fleet.serve("threads=2", "threads=2")
     runs = fleet.start("guarded", *range(16))
     breaker = fleet.engine.breaker("api")
+    wait_for(lambda: len({note[3] for note in fleet.notes("ask")}) == 2, "steps in both")
+    fleet.remove("gate")
     wait_for(lambda: breaker.state != "closed", "an open breaker")
     fleet.remove("down")
     wait_for(lambda: all(run.status in {"succeeded", "failed"} for run in runs), "the ends")
@@ -63,7 +71,6 @@ def test_two_processes_share_a_breaker(fleet):
     ]  # fmt: skip
     failed = [run for run in runs if run.status == "failed"]
     assert 3 <= len(failed) <= 6  # three open it; so many may have been in flight beside
-    assert len({note[3] for note in fleet.notes("ask")}) == 2
     fleet.check()
 
 
@@ -74,15 +81,14 @@ def test_two_processes_share_their_triggers(any_fleet):
     inbox = fleet.folder / "inbox"
     inbox.mkdir()
     servers = fleet.serve(TRIGGERS, TRIGGERS)
-    begun = now()
     for number in range(12):
         (inbox / f"{number}.txt").write_text(str(number))
     engine = fleet.engine
     wait_for(lambda: len(engine.runs("files", "succeeded")) >= 12, "the files")
-    wait_for(lambda: now() - begun > 2.5, "some slots")
-    servers[0].kill()
-    wait_for(lambda: now() - begun > 5, "slots after a death")
-    servers[1].kill()
+    for server in servers:
+        goal = len(engine.runs("beats", limit=None)) + 10
+        wait_for(lambda: len(engine.runs("beats", limit=None)) >= goal, "slots")  # noqa: B023
+        server.kill()
     read = [next(iter(row.inputs.values())) for row in engine.runs("files", limit=None)]
     assert sorted(map(str, read)) == sorted(str(inbox / f"{n}.txt") for n in range(12))
     for name, every in (("beats", timedelta(seconds=0.25)), ("ticks", timedelta(seconds=1))):

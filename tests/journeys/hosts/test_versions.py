@@ -18,7 +18,7 @@ def test_a_rolling_deploy(fleet):
     for run in (mine, theirs):
         fleet.engine.signal(run, "go", 10)
     assert fleet.done([mine]) == [20]
-    assert theirs.result(timeout=20) == "40 kg"
+    assert theirs.result(timeout=50) == "40 kg"
     at = {(note[0], note[1]): note[3] for note in fleet.notes()}
     assert at["gather", mine.id] == at["weigh", mine.id] == old.process.pid
     assert at["gather", theirs.id] == at["weigh", theirs.id] == new.process.pid
@@ -27,7 +27,7 @@ def test_a_rolling_deploy(fleet):
     old.process.terminate()
     assert old.finish()[0] == 0
     fleet.engine.signal(left, "go", 10)
-    assert newer.get(left.id).result(timeout=20) == "30 kg"
+    assert newer.get(left.id).result(timeout=50) == "30 kg"
     assert len(fleet.told(left, "run.redefined")) == 1
     assert [note[3] for note in fleet.notes("weigh") if note[1] == left.id] == [new.process.pid]
     newer.close()
