@@ -70,10 +70,10 @@ def noted(app):
 def ended(desk):
     """Wait until runs have the status."""
 
-    def wait(runs, status="succeeded", seconds=30):
-        what = f"{status} of {len(runs)} runs"
+    def wait(runs, status="succeeded"):
         wait_until(
-            lambda: all(desk.get(run).status == status for run in runs), seconds, what=what
+            lambda: all(desk.get(run).status == status for run in runs),
+            what=f"{status} of {len(runs)} runs",
         )
 
     return wait

@@ -1,6 +1,7 @@
 """An application that suffers: its steps write down that they run, and files say what befalls them.
 
-Copied as `app.py` beside the database; `wait`, `poison` and the like lie there too.
+Copied as `app.py` into a folder where `hang`, `poison` and the like lie too. The database is a
+file beside it, or the one that the file `url` names.
 """
 
 import ctypes
@@ -12,7 +13,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from playhead import Context, Engine, Signal, Timer, Workflow, step
+from playhead import CircuitBreaker, Context, Engine, Signal, Timer, Workflow, step
 
 HERE = Path(__file__).parent
 
@@ -62,20 +63,19 @@ def sleep(x: float, ctx: Context) -> int:
 
 @step
 def clutch(x: int, ctx: Context) -> int:
-    """Hold the interpreter's lock for some seconds the first time: nothing else of it moves."""
+    """Hold the interpreter's lock the first time, until somebody writes to a pipe."""
     note(ctx)
     if not (HERE / "clutched").exists():
+        os.mkfifo(HERE / "pipe")
         (HERE / "clutched").touch()
-        ctypes.PyDLL(None).sleep(x)
+        ctypes.PyDLL(None).open(os.fsencode(HERE / "pipe"), os.O_RDONLY)
     return os.getpid()
 
 
-@step
-def deadly(x: int, ctx: Context) -> int:
-    """Die in the way that the file says."""
-    note(ctx)
+def drink():
+    """Die in the way that the file says, if it is there; by default with 77."""
     ways = {
-        "exit": lambda: os._exit(77),
+        "": lambda: os._exit(77),
         "segv": lambda: ctypes.string_at(0),
         "abort": os.abort,
         "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
@@ -83,6 +83,28 @@ def deadly(x: int, ctx: Context) -> int:
     }
     if (HERE / "poison").exists():
         ways[(HERE / "poison").read_text()]()
+
+
+@step
+def deadly(x: int, ctx: Context) -> int:
+    note(ctx)
+    drink()
+    return x
+
+
+@step(on_lost="fail")
+def once(x: int, ctx: Context) -> int:
+    note(ctx)
+    drink()
+    return x
+
+
+@step(breaker=CircuitBreaker("api", failure_threshold=2, reset_timeout=1.0))
+def ask(x: int, ctx: Context) -> int:
+    note(ctx)
+    drink()
+    if (HERE / "down").exists():
+        raise ConnectionError("down")
     return x
 
 
@@ -91,6 +113,8 @@ light = Workflow("light", steps=[quick])
 sleepy = Workflow("sleepy", steps=[sleep])
 clutching = Workflow("clutching", steps=[clutch])
 killer = Workflow("killer", steps=[deadly])
+fragile = Workflow("fragile", steps=[once])
+guarded = Workflow("guarded", steps=[ask])
 patient = Workflow("patient", steps=[Signal("go", int), step(lambda go: go, name="take")])
 hour = Workflow(
     "hour",
@@ -98,10 +122,11 @@ hour = Workflow(
 )
 
 
-def make(**options):
-    """Give an engine on the database beside this file."""
-    return Engine(
-        f"sqlite:///{HERE / 'log.db'}",
-        workflows=[story, light, sleepy, clutching, killer, patient, hour],
-        **options,
-    )
+WORKFLOWS = [story, light, sleepy, clutching, killer, fragile, guarded, patient, hour]
+
+
+def make(url=None, **options):
+    """Give an engine on a database, by default the one that belongs to this folder."""
+    named = HERE / "url"
+    here = named.read_text() if named.exists() else f"sqlite:///{HERE / 'log.db'}"
+    return Engine(url or here, workflows=WORKFLOWS, **options)

@@ -43,7 +43,7 @@ def test_a_listener_that_raises(url, caplog, listens, drives):
         assert engine.run(working) == "done"
     else:
         with engine:
-            assert engine.start(working).result(timeout=20) == "done"
+            assert engine.start(working).result(timeout=50) == "done"
     assert heard
     assert set(actions(caplog)) == {"watcher_failed"}
     assert len(caplog.records) == len(heard)
@@ -125,8 +125,8 @@ def test_who_awaits_in_a_loop_that_is_gone(url, caplog, until):
         until(lambda: run.id in engine.listening._ended)
         loop.close()
         gate.set()
-        assert run.result(timeout=20) == "done"
-        assert engine.start(workflow).result(timeout=20) == "done"
+        assert run.result(timeout=50) == "done"
+        assert engine.start(workflow).result(timeout=50) == "done"
         task._log_destroy_pending = False
     assert set(actions(caplog)) == {"watcher_failed"}
 

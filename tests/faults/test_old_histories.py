@@ -173,7 +173,7 @@ def test_new_code_beside_old_code_parks_nothing(file_url):
     with one, two:
         run = one.start("w", x=1)
         gate.set()
-        assert one.get(run.id).result(timeout=20) == 1
+        assert one.get(run.id).result(timeout=50) == 1
     kinds = [event.type for event in one.history(run)]
     assert "run.parked" not in kinds
     assert called == ["b"]

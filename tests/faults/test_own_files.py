@@ -38,7 +38,7 @@ engine = Engine(
 )
 os.makedirs("inbox")
 with engine:
-    engine.start(reading, path="app.py").result(timeout=20)
+    engine.start(reading, path="app.py").result(timeout=50)
     for name in json.loads(sys.argv[1]):
         os.link(name, f"inbox/{name}.txt")
     for name in json.loads(sys.argv[2]):
@@ -76,8 +76,8 @@ def test_a_watch_does_not_open_hard_links_to_the_database(app, talk, desk, ended
     They start nothing, and the trigger's events say why; all locks are held as before.
     """
     talk(TRIGGER, json.dumps(FILES), "[]")
-    until(lambda: len(desk.runs(workflow="reading", status="succeeded")) == 2, 20)
-    until(lambda: [f.name for f in (app / "done").glob("*")] == ["letter.txt"], 20)
+    until(lambda: len(desk.runs(workflow="reading", status="succeeded")) == 2)
+    until(lambda: [f.name for f in (app / "done").glob("*")] == ["letter.txt"])
     (head,) = desk.log.heads(kind="trigger")
     declined = [e for e in desk.log.read(head.id) if e.type == "trigger.declined"]
     told = [json.loads(event.data) for event in declined]
@@ -107,7 +107,7 @@ from playhead.cli import upkeep
 engine, other = app.make(), app.make()
 with engine:
     run = engine.start(app.story, x=1)
-    run.result(timeout=20)
+    run.result(timeout=50)
     render.run_doc(engine, engine.playhead(run))
     upkeep._stats(engine)
     assert list(engine.log.verify()) == []
@@ -128,5 +128,5 @@ with engine:
 def test_a_link_to_another_file_is_a_file(app, talk, desk, until):
     """A hard link to anything else is a file like others, and starts its run."""
     talk(TRIGGER, '["app.py"]', "[]")
-    until(lambda: len(desk.runs(workflow="reading", status="succeeded")) == 3, 20)
-    until(lambda: len(list(app.glob("done/*"))) == 2, 20)
+    until(lambda: len(desk.runs(workflow="reading", status="succeeded")) == 3)
+    until(lambda: len(list(app.glob("done/*"))) == 2)

@@ -119,7 +119,7 @@ def test_a_daemon_whose_lines_nobody_reads(unread, loud, spoken, desk, ended):
     ended(spoken(300))
     assert daemon.is_full()
     daemon.process.send_signal(signal.SIGTERM)
-    assert daemon.process.wait(20) == 0
+    assert daemon.process.wait(60) == 0
     assert desk.log.workers() == []
     said = daemon.text()
     assert "is ready on" in said
@@ -136,7 +136,7 @@ def test_a_daemon_whose_reader_comes_late(unread, loud, spoken, ended):
     reader = threading.Thread(target=lambda: read.append(daemon.text()))
     reader.start()
     daemon.process.send_signal(signal.SIGTERM)
-    assert daemon.process.wait(20) == 0
+    assert daemon.process.wait(60) == 0
     reader.join()
     assert all(f"{run} loud: succeeded" in read[0] for run in ids)
     assert read[0].count("x" * 99) == 100
@@ -151,7 +151,7 @@ def test_a_daemon_whose_reader_has_gone(unread, loud, spoken, ended):
     daemon.drop()
     ended(spoken(20))
     daemon.process.send_signal(signal.SIGTERM)
-    assert daemon.process.wait(20) == 0
+    assert daemon.process.wait(60) == 0
 
 
 @pytest.mark.slow
@@ -174,11 +174,11 @@ def test_a_step_that_waits_for_its_reader_waits_alone(
     loud(words, setup=setup)
     daemon = unread("serve", "loud.py", stream="stdout")
     (stuck,) = spoken(1)
-    until(daemon.is_full, 20)
+    until(daemon.is_full)
     ended(started("light", *range(20)))
     assert desk.get(stuck).status == "running"
     daemon.process.send_signal(signal.SIGTERM)
-    assert daemon.process.wait(20) == code
+    assert daemon.process.wait(60) == code
     lost = desk.history(stuck)[-1]
     assert (lost.type, lost.data["reason"]) == ("step.lost", "its worker shut down")
 
@@ -187,10 +187,10 @@ def test_a_run_whose_progress_nobody_reads(unread, loud, app, desk, until):
     """`run` with a full stderr does its work; the run has ended before a line is read."""
     loud("for n in range(200): ctx.progress(n / 200, 'x' * 99); ctx.log.info('')")
     one = unread("run", "loud.py:loud", "x=1")
-    until(lambda: (app / "log.db").exists() and desk.runs(status="succeeded"), 20)
+    until(lambda: (app / "log.db").exists() and desk.runs(status="succeeded"))
     assert one.process.poll() is None, "the last lines wait for their reader"
     said = one.text()
-    assert one.process.wait(20) == 0
+    assert one.process.wait(60) == 0
     assert "say: succeeded" in said
 
 

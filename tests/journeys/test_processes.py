@@ -2,9 +2,10 @@
 
 import contextlib
 import json
+import shutil
 import signal as signals
 import sqlite3
-import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -12,102 +13,15 @@ from eventstore import clock, open_log
 from playhead import Engine
 from tests.servers.kinds import POSTGRES
 
-APP = '''
-"""An application of the tests: workflows and an engine on the database given."""
-import json, os, sys, threading, time
-from datetime import timedelta
-from pathlib import Path
-from playhead import CircuitBreaker, Context, Engine, Signal, Timer, Workflow, step
-
-HERE = Path(__file__).parent
-
-
-def note(name, ctx):
-    """Write down that a step runs: one line, appended whole."""
-    with open(HERE / "notes.txt", "a") as file:
-        file.write(json.dumps([name, ctx.run_id, ctx.attempt, ctx.idempotency_key, os.getpid()]) + "\\n")
-
-
-@step
-def first(x: int, ctx: Context) -> int:
-    note("first", ctx)
-    return x + 1
-
-
-@step
-def second(first: int, ctx: Context) -> int:
-    note("second", ctx)
-    if (HERE / "hang").exists():
-        (HERE / "hanging").touch()
-        while (HERE / "hang").exists():
-            threading.Event().wait(0.02)
-    return first * 10
-
-
-@step
-def third(second: int, ctx: Context) -> int:
-    note("third", ctx)
-    return second + 5
-
-
-@step
-def deadly(x: int, ctx: Context) -> int:
-    note("deadly", ctx)
-    if (HERE / "poison").exists():
-        os._exit(77)
-    return x
-
-
-@step(on_lost="fail")
-def once(x: int, ctx: Context) -> int:
-    note("once", ctx)
-    if (HERE / "poison").exists():
-        os._exit(77)
-    return x
-
-
-@step
-def quick(x: int, ctx: Context) -> int:
-    note("quick", ctx)
-    return x
-
-
-story = Workflow("story", steps=[first, second, third])
-killer = Workflow("killer", steps=[deadly])
-fragile = Workflow("fragile", steps=[once])
-light = Workflow("light", steps=[quick])
-api = CircuitBreaker("api", failure_threshold=2, reset_timeout=1.0)
-
-
-@step(breaker=api)
-def ask(x: int, ctx: Context) -> int:
-    note("ask", ctx)
-    if (HERE / "poison").exists():
-        os._exit(77)
-    if (HERE / "down").exists():
-        raise ConnectionError("down")
-    return x
-
-
-guarded = Workflow("guarded", steps=[ask])
-patient = Workflow("patient", steps=[Signal("go", int), step(lambda go: go, name="take")])
-
-
-def make(**options):
-    return Engine(
-        (HERE / "url").read_text(),
-        workflows=[story, killer, fragile, light, guarded, patient],
-        **options,
-    )
-'''  # noqa: E501
-
+STAGE = Path(__file__).parents[1] / "faults" / "stage.py"
 SERVE = "import app; app.make({options}).serve()"
+LONG = "lease=90.0"  # seconds: nothing waits for it to run out
 ONE = """
 import app, sys
 engine = app.make({options})
 run = engine.get(sys.argv[1])
 with engine:
-    print(run.result(timeout=25))
+    print(run.result(timeout=50))
 """
 
 
@@ -122,7 +36,7 @@ def log_url(request, tmp_path):
 @pytest.fixture
 def app(tmp_path, log_url):
     """Write the application; give its folder."""
-    (tmp_path / "app.py").write_text(textwrap.dedent(APP))
+    shutil.copy(STAGE, tmp_path / "app.py")
     (tmp_path / "url").write_text(log_url)
     return tmp_path
 
@@ -164,7 +78,7 @@ def test_start_in_one_process_and_work_in_another(app, program, serve, reader, u
     (run_id,) = started(program, "story", 1)
     assert noted(app) == []
     serve()
-    until(lambda: reader.get(run_id).status == "succeeded", 20)
+    until(lambda: reader.get(run_id).status == "succeeded")
     assert reader.get(run_id).result(timeout=1) == 25
     assert [n[0] for n in noted(app)] == ["first", "second", "third"]
 
@@ -173,10 +87,15 @@ def test_a_start_reaches_a_serving_process_at_once(app, program, serve, reader, 
     """A start from another process wakes the idle server: no need to wait for its poll."""
     server = serve()
     (warm,) = started(program, "light", 1)
-    until(lambda: reader.get(warm).status == "succeeded", 20)
+    until(lambda: reader.get(warm).status == "succeeded")
     assert server.process.poll() is None
-    (run_id,) = started(program, "light", 2)
-    until(lambda: reader.get(run_id).status == "succeeded", 3)
+    waits = []
+    for number in range(3):  # the least counts: machines stand still now and then
+        (run_id,) = started(program, "light", number)
+        until(lambda: reader.get(run_id).status == "succeeded")  # noqa: B023
+        asked, begun = reader.history(run_id)[:2]
+        waits.append((begun.at - asked.at).total_seconds())
+    assert min(waits) < 0.5
 
 
 def test_a_signal_from_another_process(app, serve, reader, until, program):
@@ -185,9 +104,9 @@ def test_a_signal_from_another_process(app, serve, reader, until, program):
     _, out, _ = program(code).finish()
     run_id = out.strip()
     serve()
-    until(lambda: reader.get(run_id).status == "waiting", 20)
+    until(lambda: reader.get(run_id).status == "waiting")
     reader.signal(run_id, "go", 7)
-    until(lambda: reader.get(run_id).status == "succeeded", 10)
+    until(lambda: reader.get(run_id).status == "succeeded")
     assert reader.get(run_id).result(timeout=1) == 7
 
 
@@ -195,12 +114,12 @@ def test_kill_9_in_mid_run_and_another_goes_on_at_once(app, program, serve, read
     """After `kill -9` another process goes on at once; no finished step is repeated."""
     (run_id,) = started(program, "story", 1)
     (app / "hang").touch()
-    victim = serve()
-    until((app / "hanging").exists, 20)
+    victim = serve(LONG)
+    until((app / "hanging").exists)
     until(lambda: ("step.succeeded", "first") in told(reader, run_id))
     victim.kill()
     (app / "hang").unlink()
-    heir = program(ONE.format(options=""), run_id)
+    heir = program(ONE.format(options=LONG), run_id)
     status, out, err = heir.finish()
     assert status == 0, err
     assert out.strip() == "25"
@@ -215,7 +134,7 @@ def test_kill_9_in_mid_run_and_another_goes_on_at_once(app, program, serve, read
     assert kinds.count(("step.succeeded", "first")) == 1
     lost = next(e for e in reader.history(run_id) if e.type == "step.lost")
     again = [e for e in reader.history(run_id) if e.type == "step.started"][-2]
-    assert (again.at - lost.at).total_seconds() < 3
+    assert (again.at - lost.at).total_seconds() < 9, "as long as that a suspect would wait"
 
 
 def told(engine, run):
@@ -226,14 +145,14 @@ def test_a_running_process_takes_over_within_moments(app, program, serve, reader
     """A process already serving takes over a dead one's run well before the lease has run out."""
     (run_id,) = started(program, "story", 1)
     (app / "hang").touch()
-    victim = serve("lease=30.0")
-    until((app / "hanging").exists, 20)
-    serve("lease=30.0")
+    victim = serve(LONG)
+    until((app / "hanging").exists)
+    serve(LONG)
     (other,) = started(program, "light", 5)
-    until(lambda: reader.get(other).status == "succeeded", 20)
+    until(lambda: reader.get(other).status == "succeeded")
     victim.kill()
     (app / "hang").unlink()
-    until(lambda: reader.get(run_id).status == "succeeded", 8)
+    until(lambda: reader.get(run_id).status == "succeeded", 30)
     assert [n[0] for n in noted(app) if n[1] == run_id] == [
         "first",
         "second",
@@ -247,7 +166,7 @@ def test_processes_share_the_runs(app, program, serve, reader, until):
     ids = started(program, "story", *range(60))
     for _ in range(3):
         serve("threads=2")
-    until(lambda: len(reader.runs(status="succeeded", limit=None)) == 60, 40)
+    until(lambda: len(reader.runs(status="succeeded", limit=None)) == 60)
     for run_id in ids:
         kinds = told(reader, run_id)
         for name in ("first", "second", "third"):
@@ -261,25 +180,24 @@ def test_a_stopped_worker_is_fenced(app, program, serve, reader, until):
     (run_id,) = started(program, "story", 1)
     (app / "hang").touch()
     zombie = serve("lease=1.0")
-    until((app / "hanging").exists, 20)
-    zombie.process.send_signal(signals.SIGSTOP)
+    until((app / "hanging").exists)
+    zombie.halt(reader.log)
     (app / "hang").unlink()
-    serve("lease=1.0")
-    until(lambda: reader.get(run_id).status == "succeeded", 20)
+    serve(LONG)
+    until(lambda: reader.get(run_id).status == "succeeded")
     before = [str(event) for event in reader.history(run_id)]
     zombie.process.send_signal(signals.SIGCONT)
     (other,) = started(program, "light", 9)
-    until(lambda: reader.get(other).status == "succeeded", 10)
-    until(lambda: zombie.process.poll() is None or True)
+    until(lambda: reader.get(other).status == "succeeded")
     more = started(program, "light", *range(10, 30))
-    until(lambda: all(reader.get(one).status == "succeeded" for one in more), 20)
+    until(lambda: all(reader.get(one).status == "succeeded" for one in more))
     assert [str(event) for event in reader.history(run_id)] == before
     assert told(reader, run_id).count(("step.succeeded", "second")) == 1
     assert ("step.quarantined", "second") not in told(reader, run_id)
     keys = [n[3] for n in noted(app) if n[:2] == ["second", run_id]]
     assert keys == [f"{run_id}/second:1"] * 2, "whoever is called can tell that it is the same"
     zombie.process.send_signal(signals.SIGTERM)
-    status, _, err = zombie.finish(20)
+    status, _, err = zombie.finish()
     assert status == 0, err
 
 
@@ -288,12 +206,12 @@ def test_who_comes_after_a_lease_ran_out_takes_over(app, program, serve, reader,
     (run_id,) = started(program, "story", 1)
     (app / "hang").touch()
     zombie = serve("lease=0.5")
-    until((app / "hanging").exists, 20)
-    zombie.process.send_signal(signals.SIGSTOP)
+    until((app / "hanging").exists)
+    zombie.halt(reader.log)
     (app / "hang").unlink()
     until(lambda: all(worker.until < clock.now_us() for worker in reader.log.workers()))
     serve()
-    until(lambda: reader.get(run_id).status == "succeeded", 8)
+    until(lambda: reader.get(run_id).status == "succeeded")
 
 
 def test_sigterm_drains(app, program, serve, reader, until):
@@ -301,13 +219,12 @@ def test_sigterm_drains(app, program, serve, reader, until):
     (run_id,) = started(program, "story", 1)
     (app / "hang").touch()
     server = serve()
-    until((app / "hanging").exists, 20)
+    until((app / "hanging").exists)
     server.process.send_signal(signals.SIGTERM)
-    until(lambda: True)
     with pytest.raises(Exception, match="timed out"):
         server.process.wait(0.5)
     (app / "hang").unlink()
-    status, _, err = server.finish(20)
+    status, _, err = server.finish()
     assert status == 0, err
     kinds = told(reader, run_id)
     assert ("step.succeeded", "second") in kinds
@@ -325,9 +242,9 @@ def test_sigint_ends_an_idle_server(app, serve, program, reader, until):
     """SIGINT ends an idle server with 0, at once and quietly."""
     server = serve()
     (run_id,) = started(program, "light", 1)
-    until(lambda: reader.get(run_id).status == "succeeded", 20)
+    until(lambda: reader.get(run_id).status == "succeeded")
     server.process.send_signal(signals.SIGINT)
-    status, _, err = server.finish(10)
+    status, _, err = server.finish()
     assert status == 0
     assert "Traceback" not in err
 
@@ -336,24 +253,23 @@ def test_a_step_lost_once_simply_runs_again(app, program, serve, reader, until):
     """A step whose process died once runs again at once and without any charge."""
     (run_id,) = started(program, "killer", 4)
     (app / "poison").touch()
-    status, _, _ = serve().finish(20)
+    status, _, _ = serve().finish()
     assert status == 77
     (app / "poison").unlink()
     serve()
-    until(lambda: reader.get(run_id).status == "succeeded", 10)
+    until(lambda: reader.get(run_id).status == "succeeded")
     assert len(noted(app)) == 2
 
 
-@pytest.mark.timeout(110)
 def test_a_step_that_kills_its_process_is_quarantined(app, program, serve, reader, until):
     """Three deaths as a suspect quarantine the step and park the run; `retry` frees it."""
     (run_id,) = started(program, "killer", 4)
     (app / "poison").touch()
     for _ in range(5):
-        status, _, _ = serve().finish(30)
+        status, _, _ = serve().finish()
         assert status == 77
     survivor = serve()
-    until(lambda: reader.get(run_id).status == "parked", 30)
+    until(lambda: reader.get(run_id).status == "parked")
     kinds = [kind for kind, _ in told(reader, run_id)]
     assert kinds.count("step.lost") == 5
     assert kinds.count("step.quarantined") == 1
@@ -361,10 +277,10 @@ def test_a_step_that_kills_its_process_is_quarantined(app, program, serve, reade
     assert len(noted(app)) == 5
     assert survivor.process.poll() is None
     (other,) = started(program, "light", 1)
-    until(lambda: reader.get(other).status == "succeeded", 10)
+    until(lambda: reader.get(other).status == "succeeded")
     (app / "poison").unlink()
     reader.retry(run_id)
-    until(lambda: reader.get(run_id).status == "succeeded", 20)
+    until(lambda: reader.get(run_id).status == "succeeded")
     assert reader.get(run_id).result(timeout=1) == 4
 
 
@@ -372,10 +288,10 @@ def test_on_lost_fail_never_runs_twice(app, program, serve, reader, until):
     """`on_lost="fail"`: a step whose process died is not called again; the run fails."""
     (run_id,) = started(program, "fragile", 4)
     (app / "poison").touch()
-    status, _, _ = serve().finish(20)
+    status, _, _ = serve().finish()
     assert status == 77
     serve()
-    until(lambda: reader.get(run_id).status == "failed", 10)
+    until(lambda: reader.get(run_id).status == "failed")
     assert len(noted(app)) == 1
     assert reader.get(run_id).error is not None
 
@@ -446,7 +362,7 @@ def test_the_log_survives_kills_at_any_moment(app, log_url, program, serve, read
         until(lambda: len(noted(app)) > 8 * (round_ + 1), 20)  # noqa: B023
         victim.kill()
     serve()
-    until(lambda: len(reader.runs(status="succeeded", limit=None)) == 30, 30)
+    until(lambda: len(reader.runs(status="succeeded", limit=None)) == 30)
     for run_id in ids:
         kinds = told(reader, run_id)
         for name in ("first", "second", "third"):
@@ -470,9 +386,9 @@ except KeyboardInterrupt:
     print("interrupted")
 """
     one = program(code)
-    until((app / "hanging").exists, 20)
+    until((app / "hanging").exists)
     one.process.send_signal(signals.SIGINT)
-    status, out, err = one.finish(20)
+    status, out, err = one.finish()
     assert (status, out.strip()) == (0, "interrupted"), err
     (app / "hang").unlink()
     (row,) = reader.runs()
@@ -487,12 +403,13 @@ def test_processes_share_a_breaker(app, program, serve, reader, until):
     (app / "down").touch()
     for _ in range(2):
         serve("threads=1")
+    until(lambda: len(reader.log.workers()) == 2)
     ids = started(program, "guarded", *range(12))
-    until(lambda: reader.breaker("api").state != "closed", 20)
+    until(lambda: reader.breaker("api").state != "closed")
     until(lambda: len(reader.runs(status="failed", limit=None)) >= 2)
     (app / "down").unlink()
-    until(lambda: reader.breaker("api").state == "closed", 20)
-    until(lambda: not reader.runs(status=["running", "waiting"]), 20)
+    until(lambda: reader.breaker("api").state == "closed")
+    until(lambda: not reader.runs(status=["running", "waiting"]))
     rows = [reader.get(one).status for one in ids]
     assert rows.count("failed") + rows.count("succeeded") == 12
     assert rows.count("succeeded") >= 6, "parked attempts were not spent"
@@ -503,13 +420,13 @@ def test_a_dead_prober_frees_the_probe(app, program, serve, reader, until):
     (app / "down").touch()
     server = serve()
     started(program, "guarded", 1, 2)
-    until(lambda: reader.breaker("api").state == "open", 20)
+    until(lambda: reader.breaker("api").state == "open")
     (app / "poison").touch()  # before the run is there: it may be probed at once
     (run_id,) = started(program, "guarded", 3)
-    status, _, _ = server.finish(20)
+    status, _, _ = server.finish()
     assert status == 77
     (app / "down").unlink()
     (app / "poison").unlink()
     serve()
-    until(lambda: reader.get(run_id).status == "succeeded", 20)
-    until(lambda: reader.breaker("api").state == "closed", 5)
+    until(lambda: reader.get(run_id).status == "succeeded")
+    until(lambda: reader.breaker("api").state == "closed")

@@ -55,23 +55,26 @@ def test_crossing_appends_pass_whatever_the_servers_isolation(
     assert list(logs[0].verify()) == []
 
 
+@pytest.mark.slow
 def test_an_append_that_the_server_ends_in_a_deadlock_is_done_again(
     own_postgres, postgres_database, log
 ):
     """Row 19: two transactions wait for each other; the server ends ours, and it is done again."""
+    # Ours looks after 5 s, when the other is there for certain, and the other after it.
+    own_postgres.execute(f"ALTER DATABASE {postgres_database} SET deadlock_timeout = '5s'")
     tips = {name: birth(log, name) for name in ("a", "b")}
     lock = "SELECT 1 FROM playhead.stream WHERE id = %s FOR UPDATE"
     with psycopg.connect(own_postgres.admin_url(postgres_database)) as other:
-        other.execute("SET deadlock_timeout = '30s'")  # so that the other side looks first
+        other.execute("SET deadlock_timeout = '60s'")
         other.execute(lock, ["b"])
         appending = threading.Thread(target=log.append, args=(both("both", tips),))
         appending.start()
-        appending.join(0.3)
-        assert appending.is_alive()
+        waits = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+        wait_until(lambda: own_postgres.execute(waits, [postgres_database]))
         other.execute(lock, ["a"])
-    appending.join(20)
+    appending.join(60)
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = %s"
-    wait_until(lambda: own_postgres.execute(deadlocks, [postgres_database]) == [(1,)], 10)
+    wait_until(lambda: own_postgres.execute(deadlocks, [postgres_database]) == [(1,)])
     assert [log.head(name).tip.version for name in tips] == [2, 2]
     assert len(log.read("a")) == len(log.read("b")) == 2
 

@@ -15,7 +15,11 @@ PAUSES = ("0", "0.002", "0", "0.02")  # seconds
 LATE = """
 CREATE FUNCTION playhead.takes_its_time() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM pg_sleep(NEW.subject::float);
+  IF NEW.subject = 'held' THEN
+    PERFORM pg_advisory_xact_lock(8128);
+  ELSE
+    PERFORM pg_sleep(NEW.subject::float);
+  END IF;
   IF NEW.source = 'undone' THEN RAISE EXCEPTION 'undone'; END IF;
   RETURN NULL;
 END $$;
@@ -26,7 +30,7 @@ CREATE TRIGGER takes_its_time AFTER INSERT ON playhead.event
 
 @pytest.fixture
 def late(log, own_postgres, postgres_database):
-    """Make every write to the log take as long as its event's subject says, in seconds."""
+    """Make every write take as long as its event's subject says: in seconds, or held by a lock."""
     log.head("nobody")
     own_postgres.execute(LATE, database=postgres_database)
 
@@ -106,17 +110,19 @@ def test_what_commits_late_is_waited_for(log_at, log, late, postgres_url, until)
     """An event with a lower position that commits later holds the feed up, and is seen first."""
     db, read = naive(postgres_url)
     assert log.read_all() == []
+    db.execute("SELECT pg_advisory_lock(8128)")
     slow = threading.Thread(
         target=birth,
         args=(log_at(postgres_url), "slow"),
-        kwargs={"events": (fact(subject="1"),)},
+        kwargs={"events": (fact(subject="held"),)},
     )
     slow.start()
-    asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-    until(lambda: db.execute(asleep).fetchone())
+    held = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 8128 AND NOT granted"
+    until(lambda: db.execute(held).fetchone())
     birth(log, "fast", events=(fact(subject="0"),))
     assert read(0) == [2]
     assert log.read_all() == []
+    db.execute("SELECT pg_advisory_unlock(8128)")
     slow.join()
     assert [event.stream for event in log.read_all()] == ["slow", "fast"]
     assert read(2) == []

@@ -85,7 +85,7 @@ def test_a_batch_waits_once_for_a_server_that_does_not_come_back(
     tip = birth(log, "s")
     far = log_at(postgres_proxy.url(postgres_url))
     far.head("nobody")
-    monkeypatch.setattr(patience, "PATIENCE", 0.5)  # seconds, of which there are ten
+    monkeypatch.setattr(patience, "PATIENCE", 1.5)  # seconds, of which there are ten
     postgres_proxy.lose_answer(APPENDING, tag="INSERT", for_good=True)
     held, told = threading.Event(), []
 
@@ -110,7 +110,7 @@ def test_a_batch_waits_once_for_a_server_that_does_not_come_back(
         thread.join()
     assert len(told) == 8
     assert all("again with the same id" in text for text, _ in told)
-    assert max(at for _, at in told) - begun < 3
+    assert max(at for _, at in told) - begun < 9, "far from eight times"
     assert log.head("s").tip == tip
 
 
@@ -128,13 +128,13 @@ def test_runs_end_although_answers_get_lost(postgres_proxy, postgres_url):
     workflow = Workflow("w", steps=[note])
     url = postgres_proxy.url(postgres_url)
     desk = Engine(postgres_url, workflows=[workflow])
-    with Engine(url, workflows=[workflow], lease=3.0):
+    with Engine(url, workflows=[workflow]):
         for number in range(8):
             word, tag = [(APPENDING, "INSERT"), ("COMMIT", "COMMIT")][number % 2]
             lost = postgres_proxy.lose_answer(word, tag=tag)
             run = desk.start(workflow, x=number)  # the other one claims it: that is a COMMIT
-            assert run.result(timeout=20) == number
-            assert lost.wait(10)
+            assert run.result(timeout=50) == number
+            assert lost.wait()
             kinds = [event.type for event in desk.history(run)]
             assert kinds.count("step.succeeded") == kinds.count("run.succeeded") == 1
     assert list(desk.log.verify()) == []

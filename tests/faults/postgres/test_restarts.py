@@ -6,7 +6,7 @@ import pytest
 
 from eventstore.testing import birth, step
 from tests.faults.postgres.conftest import told
-from tests.faults.postgres.stage import story
+from tests.faults.stage import story
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ def test_what_was_acknowledged_is_there_once(
     """Rows 12, 13: whatever ends the connections in mid-append, no append fails or counts twice."""
     loads = [Load(log_at(postgres_url), f"s{number}") for number in range(4)]
     for _ in range(3):
-        until(grown(loads), 30)
+        until(grown(loads))
         if fault == "terminated":
             for pid in own_postgres.backends(postgres_database):
                 own_postgres.terminate(pid)
@@ -63,7 +63,7 @@ def test_what_was_acknowledged_is_there_once(
             own_postgres.kill(own_postgres.backends(postgres_database)[0])
         else:
             own_postgres.restart(fault)
-    until(grown(loads), 30)
+    until(grown(loads))
     acknowledged = [load.finish() for load in loads]
     for load, version in zip(loads, acknowledged, strict=True):
         events = log.read(load.stream)
@@ -72,13 +72,12 @@ def test_what_was_acknowledged_is_there_once(
     assert list(log.verify()) == []
 
 
-@pytest.mark.timeout(110)
 def test_daemons_outlive_a_server_that_stops_again_and_again(
     own_postgres, app, serve, desk, until, noted
 ):
     """Row 12: two daemons work on through stops of both kinds; nobody dies and nothing is lost."""
     daemons = [serve(), serve()]
-    until(lambda: len(desk.log.workers()) == 2, 20)
+    until(lambda: len(desk.log.workers()) == 2)
     runs, stops = [], threading.Event()
 
     def keep_starting():
@@ -90,11 +89,11 @@ def test_daemons_outlive_a_server_that_stops_again_and_again(
     starter.start()
     for mode in ("immediate", "fast") * 3:
         goal = len(runs) + 10
-        until(lambda goal=goal: len(runs) >= goal, 30)
+        until(lambda goal=goal: len(runs) >= goal)
         own_postgres.restart(mode)
     stops.set()
     starter.join()
-    until(lambda: len(desk.runs(status="succeeded", limit=None)) == len(runs), 60)
+    until(lambda: len(desk.runs(status="succeeded", limit=None)) == len(runs))
     assert [daemon.process.poll() for daemon in daemons] == [None, None]
     assert len(desk.log.workers()) == 2
     for run in runs:

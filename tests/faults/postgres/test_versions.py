@@ -26,13 +26,13 @@ def third(second: str) -> str:
 def make(url, *steps):
     """Give an engine whose code is of a version: the same workflow with these steps."""
     flow = Workflow("flow", steps=[first, Signal("go", int), *steps])
-    return Engine(url, workflows=[flow], lease=2.0)
+    return Engine(url, workflows=[flow], lease=60.0)
 
 
 def end_of(engine, run):
     """Give the result of a run that is let go on."""
     engine.signal(run, "go", 1)
-    return engine.get(run).result(timeout=20)
+    return engine.get(run).result(timeout=50)
 
 
 def test_each_run_stays_with_the_code_it_began_with(postgres_url, until):
@@ -42,7 +42,7 @@ def test_each_run_stays_with_the_code_it_began_with(postgres_url, until):
             name: engine.start("flow", x=1).id for name, engine in (("old", old), ("new", new))
         }
         for name, run in began.items():
-            until(lambda run=run: new.get(run).status == "waiting", 20, what=name)
+            until(lambda run=run: new.get(run).status == "waiting", what=name)
         assert end_of(new, began["old"]) == "first second"
         assert end_of(old, began["new"]) == "first second third"
         for run in began.values():
@@ -54,7 +54,7 @@ def test_when_the_last_of_the_old_leaves_its_runs_go_on_by_the_new(postgres_url,
     with make(postgres_url, second, third) as new:
         with make(postgres_url, second) as old:
             run = old.start("flow", x=1).id
-            until(lambda: old.get(run).status == "waiting", 20)
+            until(lambda: old.get(run).status == "waiting")
         assert end_of(new, run) == "first second third"
         assert [event.type for event in new.history(run)].count("run.redefined") == 1
 
@@ -64,7 +64,7 @@ def test_an_event_that_only_the_new_code_knows_is_kept(postgres_url):
     with make(postgres_url, second) as engine:
         run = engine.start("flow", x=1).id
         engine.signal(run, "go", 1)
-        assert engine.get(run).result(timeout=20) == "first second"
+        assert engine.get(run).result(timeout=50) == "first second"
         head = engine.log.head(run)
         birth(engine.log, "other", events=(fact(type="run.teleported"),))
         assert [e.type for e in engine.log.read_all(after=0) if e.stream == "other"] == [
