@@ -222,11 +222,11 @@ def test_half_open_it_makes_as_many_calls_at_once_as_declared(frozen: Any) -> No
 
     def probe() -> None:
         inside.set()
-        leave.wait(5)
+        leave.wait(60)
 
     thread = threading.Thread(target=breaker.call, args=(probe,))
     thread.start()
-    assert inside.wait(5)
+    assert inside.wait(60)
     with pytest.raises(CircuitOpenError):
         breaker.call(int)
     leave.set()

@@ -55,7 +55,7 @@ noted = Workflow("noted", steps=[note])
 reading = Workflow("reading", steps=[read])
 
 
-def until(condition: Any, seconds: float = 10) -> Any:
+def until(condition: Any, seconds: float = 60) -> Any:
     """Give the first true answer of a condition, asked until a deadline on the real clock."""
     pause = threading.Event()
     end = clock.real_seconds() + seconds

@@ -18,6 +18,22 @@ WRITING = (
     "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND backend_xid IS NOT NULL"
     " AND application_name = 'playhead'"
 )
+# An import that is killed as soon as it writes: from inside, for who watches from outside may stand
+# still until it is over.
+KILLED = """
+import os, runpy, signal, sys, threading
+import psycopg
+
+def watch(url, *asked):
+    with psycopg.connect(url, autocommit=True) as db:
+        while not db.execute(asked[0], asked[1:]).fetchone():
+            threading.Event().wait(0.001)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+words = [sys.argv.pop(1) for _ in range(3)]
+threading.Thread(target=watch, args=words, daemon=True).start()
+runpy.run_module("playhead", run_name="__main__", alter_sys=True)
+"""
 GUARDS = "SELECT count(*) FROM pg_trigger WHERE tgenabled = 'O' AND NOT tgisinternal"
 
 
@@ -74,12 +90,12 @@ def test_killed_while_it_arrives_on_a_server_and_done_again(
     leaving = [*playhead, "export", "--url", "sqlite:///app.db", "--out", "log.jsonl"]
     subprocess.run(leaving, cwd=tmp_path, check=True, capture_output=True)
     arriving = [*playhead, "import", "log.jsonl", "--url", postgres_url]
-    child = subprocess.Popen(arriving, cwd=tmp_path, stderr=subprocess.DEVNULL)
-    wait_for(
-        lambda: own_postgres.execute(WRITING, [postgres_database]), "an import that writes"
-    )
-    child.send_signal(signal.SIGKILL)
-    assert child.wait(20) == -signal.SIGKILL
+    watch = [own_postgres.admin_url(), WRITING, postgres_database]
+    child = subprocess.run(
+        [sys.executable, "-c", KILLED, *watch, *arriving[3:]], cwd=tmp_path, check=False,
+        stderr=subprocess.DEVNULL, timeout=100,
+    )  # fmt: skip
+    assert child.returncode == -signal.SIGKILL
     wait_for(
         lambda: not own_postgres.execute(WRITING, [postgres_database]), "the end of its backend"
     )
