@@ -92,15 +92,16 @@ def test_what_changes_much_of_the_log_may_take(brief, log):
 
 
 @pytest.mark.slow
-def test_bytes_that_come_slowly_are_no_silence(postgres_proxy, postgres_url, brief):
+def test_bytes_that_come_slowly_are_no_silence(postgres_proxy, postgres_url, monkeypatch):
     """An answer that takes several times as long, but comes bit by bit, is taken in."""
+    monkeypatch.setattr(silence, "LONGEST", 2.5)  # seconds, of which there are thirty
     with contextlib.closing(open_log(postgres_proxy.url(postgres_url))) as log:
         tip = birth(log, "s")
         for _ in range(20):
             tip = step(log, "s", tip, fact(data=json.dumps("x" * 60_000)))
         log.read("s", upto=1)
         (reader,) = log.database._readers._idle
-        postgres_proxy.delay = 0.15  # seconds, for each piece that it passes on
+        postgres_proxy.delay = 0.3  # seconds, for each piece that it passes on
         begun = clock.real_seconds()
         assert len(log.read("s")) == tip.version
         assert clock.real_seconds() - begun > 2 * silence.LONGEST

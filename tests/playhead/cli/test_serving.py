@@ -10,7 +10,6 @@ from tests.playhead.served import Served, wait_until
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_a_server_that_goes_away_and_comes_back_is_told_once(
     own_postgres: Any, postgres_url: str, folder: Path
 ) -> None:
