@@ -25,7 +25,7 @@ from playhead import Engine
 
 HERE = Path(__file__).resolve().parent
 ENDINGS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
-PATIENCE = 20.0  # seconds until something that should have happened did not
+PATIENCE = 60.0  # seconds until something that should have happened did not
 PACE = "0.03"  # the pipeline's waits, shortened: a breaker stays open 1.8 s in place of 60
 
 

@@ -32,7 +32,7 @@ FENCE = re.compile(
 )
 FILE = re.compile(r"# ([\w/]+\.(?:py|txt|toml))\n")
 EXIT = re.compile(r"\s+# exit (\d+)$")
-SECONDS = 60
+SECONDS = 120
 
 
 class Block(NamedTuple):

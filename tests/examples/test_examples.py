@@ -17,7 +17,7 @@ def play(script: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run an example in an empty folder."""
     return subprocess.run(
         [sys.executable, str(script)], cwd=folder, capture_output=True, text=True, check=False,
-        timeout=100,
+        timeout=250,
     )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_the_demo_keeps_its_promises(tmp_path: Path) -> None:
     """The documents demo ends by itself, finds every promise kept, and leaves nothing behind."""
     done = subprocess.run(
         [sys.executable, str(DEMO)], cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)},
-        capture_output=True, text=True, check=False, timeout=110,
+        capture_output=True, text=True, check=False, timeout=250,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "promises kept" in done.stdout
@@ -94,7 +94,7 @@ def test_an_interrupted_demo_leaves_no_process_behind(tmp_path: Path) -> None:
         children = children_of(demo.pid)
         assert len(children) == 2, "the service and the worker"
         demo.send_signal(signal.SIGINT)
-        said, _ = demo.communicate(timeout=30)
+        said, _ = demo.communicate(timeout=60)
         assert demo.returncode == 130, said
         assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
         assert not list(tmp_path.glob("playhead-demo-*"))

@@ -61,7 +61,7 @@ def test_a_page_does_what_it_says(
         surroundings["PLAYHEAD_URL"] = request.getfixturevalue("postgres_url")
     done = subprocess.run(
         [sys.executable, "-W", "error", str(RUNNER), str(page)], cwd=tmp_path, env=surroundings,
-        capture_output=True, text=True, check=False, timeout=100,
+        capture_output=True, text=True, check=False, timeout=250,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
