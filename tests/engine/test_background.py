@@ -69,7 +69,7 @@ def test_a_freed_slot_may_go_to_a_run_of_another_workflow(tmp_path: Path) -> Non
         waiting = [engine.start(quick), engine.start(slow), engine.start(quick)]
         is_over.set()
         for run in (first, *waiting):
-            assert run.result(timeout=5) is None
+            assert run.result(timeout=20) is None
 
 
 @pytest.mark.parametrize("data", ["{}", '{"workflow":1}', "[]"])
@@ -124,7 +124,7 @@ def test_what_a_failed_round_knew_of_is_found_by_a_later_one(tmp_path: Path) -> 
             with unreadable(engine) as asked:
                 other.signal(run.id, "stop")
                 wait_until(lambda: len(asked) > 2, "rounds that fail")
-            wait_until(is_over.is_set, "word for the step", 10)
+            wait_until(is_over.is_set, "word for the step", 20)
     finally:
         is_over.set()
         other.close()
@@ -140,7 +140,7 @@ def test_a_run_claimed_by_a_round_that_failed_is_done_soon(tmp_path: Path) -> No
         with unreadable(engine) as asked:
             run = sender.start(quick)
             wait_until(lambda: asked, "the claim")
-        wait_until(lambda: run.status == "succeeded", "the run", 10)
+        wait_until(lambda: run.status == "succeeded", "the run", 20)
     sender.close()
 
 
