@@ -6,7 +6,7 @@ server must be asked for that too, so there the pauses grow from `SOON` to a sec
 """
 
 import threading
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator
 
 from eventstore import clock
 from eventstore.event import Event
@@ -52,7 +52,7 @@ class Feed:
         """Let the feed end, at once if it waits; from any thread."""
         self._stopped.set()
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Generator[Event, None, None]:
         """Give events, and wait for more.
 
         Raises:

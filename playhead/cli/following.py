@@ -1,5 +1,6 @@
 """`export --follow`: the log's events as JSON lines, one by one, as they come."""
 
+import contextlib
 import os
 import select
 import stat
@@ -68,9 +69,9 @@ def follow(
         engine.log, after=after, cursor=cursor, follow=True, workflow=workflow, types=types
     )
     has_gone = _watched(feed.stop)
-    for event in feed:
-        line = line_of(event, *feed.kind_and_name(event.stream))
-        out.raw_line(line)
+    with contextlib.closing(iter(feed)) as events:  # the place is kept at once, not by chance
+        for event in events:
+            out.raw_line(line_of(event, *feed.kind_and_name(event.stream)))
     if has_gone.is_set():
         raise BrokenPipeError
 

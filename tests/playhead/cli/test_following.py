@@ -175,6 +175,21 @@ def _drain(terminal: int) -> None:
         return
 
 
+def test_a_reader_goes_away_when_another_has_the_cursor(log: Any, tmp_path: Path) -> None:
+    """The place is kept before the command ends, so that what hinders it is a sentence."""
+    tip = birth(log, "many")
+    for _ in range(600):  # more than a pipe holds, so that the follower stands in mid-page
+        tip = step(log, "many", tip)
+    with following(tmp_path, "--cursor", "c") as child:
+        line(child)
+        log.move_cursor(log.cursor("c"), 3, now=1)
+        child.stdout.close()  # type: ignore[union-attr]
+        words = child.stderr.read()  # type: ignore[union-attr]
+        assert child.wait(PATIENCE) == 2
+    assert words.startswith("playhead: cursor 'c' was moved by another follower: it stands at")
+    assert "Exception ignored" not in words
+
+
 def test_a_position_that_is_still_to_come_is_told(log: Any, tmp_path: Path) -> None:
     """Who follows a log that was restored from a backup hears that it lies behind."""
     with following(tmp_path, "--after", "7") as child:
