@@ -199,8 +199,6 @@ def test_a_position_that_is_still_to_come_is_told(log: Any, tmp_path: Path) -> N
     assert words.startswith(
         "--after 7 lies behind the last event, 1: what comes up to 7 is left"
     )
-    with following(tmp_path, "--after", str(2**63)) as child:
-        assert ended(child)[0] == 2
 
 
 def test_a_workflow_without_runs_is_waited_for_and_named(log: Any, tmp_path: Path) -> None:

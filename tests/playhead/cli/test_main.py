@@ -218,29 +218,27 @@ def test_replay_walks_on_a_terminal(shell: Any, folder: Path) -> None:
     os.close(ours)
 
 
-def test_debug_shows_the_traceback(folder: Path) -> None:
-    """With PLAYHEAD_DEBUG=1 a refusal has its traceback before it, and the same exit code."""
-    (folder / "bad.py").write_text("raise RuntimeError('boo')\n", "utf-8")
-    url = "postgresql://ann:hunter2@127.0.0.1:1/x"
-    env = {**os.environ, "PLAYHEAD_DEBUG": "1"}
-    for words, error in [
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
         (["runs", "--app", "bad.py"], "RuntimeError: boo"),
         (["runs"], "playhead.cli.options.Wrong: which log?"),
-        (["runs", "--url", url], "engine.errors.StorageError"),
-    ]:
-        said = []
-        for surroundings in (os.environ, env):
-            done = subprocess.run(
-                [*COMMAND, *words], cwd=folder, env=surroundings, capture_output=True,
-                text=True, check=False,
-            )  # fmt: skip
-            assert (done.returncode, done.stdout) == (2, ""), done.stderr
-            said.append(done.stderr)
-        assert said[1].startswith("Traceback (most recent call last):\n"), said[1]
-        assert said[1].endswith(said[0])
-        assert said[0].startswith("playhead: ")
-        assert error in said[1]
-        assert "hunter2" not in said[1]
+        (["runs", "--url", "postgresql://ann:hunter2@127.0.0.1:1/x"], "errors.StorageError"),
+    ],
+)
+def test_debug_shows_the_traceback(
+    cli: Any, folder: Path, words: list[str], error: str
+) -> None:
+    """With PLAYHEAD_DEBUG=1 a refusal has its traceback before it, and the same exit code."""
+    (folder / "bad.py").write_text("raise RuntimeError('boo')\n", "utf-8")
+    plain, debug = cli(*words), cli(*words, env={"PLAYHEAD_DEBUG": "1"})
+    assert (plain.exit_code, debug.exit_code) == (2, 2)
+    assert plain.stdout == debug.stdout == ""
+    assert plain.stderr.startswith("playhead: ")
+    assert debug.stderr.startswith("Traceback (most recent call last):\n")
+    assert debug.stderr.endswith(plain.stderr)
+    assert error in debug.stderr
+    assert "hunter2" not in debug.stderr
 
 
 def test_the_reference_names_every_command() -> None:

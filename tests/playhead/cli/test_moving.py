@@ -202,6 +202,7 @@ def test_into_a_log_with_events_of_its_own(done: Any) -> None:
         (("export",), "which log?"),
         (("export", "--url", "sqlite:///none.db"), "there is no database none.db"),
         (("export", *URL, "--after", "3"), "--after goes with --follow"),
+        (("export", *URL, "--follow", "--after", str(2**63)), "Invalid value for '--after'"),
         (("export", *URL, "--follow", "--out", "x"), "leave out --out and --run"),
         (("export", *URL, "--follow", "--after", "3", "--cursor", "c"), "leave out --after"),
         (("export", *URL, "--run", "nope"), "no run 'nope'"),
