@@ -49,6 +49,6 @@ def test_hints_of_long_names_are_heard_whole(postgres_log_url):
     names = {f"{number:03}" + "ä" * 290 for number in range(250)}
     log.hint(names, skip="s" * 600)
     heard = set()
-    wait_for(lambda: heard.update(ear.wait(0.1)) or heard == names, "all hints", 10)
+    wait_for(lambda: heard.update(ear.wait(0.1)) or heard == names, "all hints")
     log.close()
     other.close()

@@ -101,14 +101,14 @@ def test_a_row_that_stays_locked_does_not_spoil_its_neighbours(
         threads = [threading.Thread(target=log._writer.do, args=(lambda _: go.wait(10),))]
         threads[0].start()
         queue = log._writer._queue
-        wait_until(lambda: queue._led, 10)
+        wait_until(lambda: queue._led)
         threads += [threading.Thread(target=write, args=(name,)) for name in tips]
         for thread in threads[1:]:
             thread.start()
-        wait_until(lambda: len(queue._waiting) == 3, 10)
+        wait_until(lambda: len(queue._waiting) == 3)
         go.set()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
     assert "pg_stat_activity" in answers.pop("s")
     assert answers == {"a": "done", "t": "done"}
     assert log.append(both("again", {"s": tips["s"]}))[0].version == 2

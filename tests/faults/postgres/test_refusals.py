@@ -100,7 +100,7 @@ def test_connections_that_were_idle_for_too_long_are_made_anew(
 ):
     """A server that ends idle sessions costs no call."""
     own_postgres.execute(
-        f"ALTER DATABASE {postgres_database} SET idle_session_timeout = '50ms'"
+        f"ALTER DATABASE {postgres_database} SET idle_session_timeout = '500ms'"
     )
     tip = birth(log, "s")
     log.head("s")
