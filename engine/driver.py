@@ -49,8 +49,21 @@ class Driver:
         except Lost:
             self._forget(hold)
             return None
+        except LogError:
+            raise
+        except Exception:
+            self._drop(hold)
+            raise
         self.settle(hold, turn)
         return turn
+
+    def _drop(self, hold: Hold) -> None:
+        """Let a run be in nobody's hands: how it stands is not known. The worker lets go of it."""
+        for flight in list(hold.flights.values()):
+            flight.is_abandoned = True
+            flight.cancel()
+        hold.flights.clear()
+        self._forget(hold)
 
     def settle(self, hold: Hold, turn: Turn) -> None:
         """Keep or let go of the run, as the turn has left it."""
@@ -88,7 +101,7 @@ class Driver:
             elif self.loop is not None and self.is_async(flight):
                 self._fly_async(flight)
             else:
-                self.crew.dispatch(lambda flight=flight: self.fly(flight))  # type: ignore[misc]
+                self.crew.dispatch(lambda flight=flight: self._fly_alone(flight))  # type: ignore[misc]
 
     def is_async(self, flight: Flight) -> bool:
         """Tell whether an attempt is one to await."""
@@ -96,15 +109,31 @@ class Driver:
         call = work.fallback if flight.fallback else work.main
         return call is not None and call.is_async
 
+    def _fly_alone(self, flight: Flight) -> None:
+        """Do as `fly` does in a thread of the crew: what it raises reaches nobody else."""
+        try:
+            self.fly(flight)
+        except Exception as error:
+            log.exception(
+                "step %s of run %s, or what follows it, could not be recorded; it is begun again",
+                flight.step, flight.hold.run.id, extra={"action": "flight_failed"},
+            )  # fmt: skip
+            if self.on_fatal is not None:
+                self.on_fatal(error)
+
     def fly(self, flight: Flight) -> None:
         """Perform an attempt in this thread, then its successors one after the other."""
         following: Flight | None = flight
         while following is not None:
-            command = self.attempt(following)
+            now = following
+            try:
+                command = self.attempt(now)
+                following = None if command is None else self.land(now, command)
+            except BaseException:
+                self.give_back(now)
+                raise
             if command is None:
-                self.give_back(following)
-                return
-            following = self.land(following, command)
+                self.give_back(now)
 
     def attempt(self, flight: Flight) -> c.Command | None:
         """Perform an attempt; while its values cannot be read, wait. None: it is given up."""

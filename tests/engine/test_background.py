@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine import background
+from engine.repository import Hold
 from eventstore import (
     NEW,
     Append,
@@ -30,7 +31,13 @@ def nothing() -> None:
     return None
 
 
+@step(after=["nothing"])
+def second() -> None:
+    return None
+
+
 quick = Workflow("quick", steps=[nothing])
+pair = Workflow("pair", steps=[nothing, second])
 
 
 def test_a_freed_slot_is_filled_at_once(
@@ -142,6 +149,32 @@ def test_a_run_claimed_by_a_round_that_failed_is_done_soon(tmp_path: Path) -> No
             wait_until(lambda: asked, "the claim")
         wait_until(lambda: run.status == "succeeded", "the run", 20)
     sender.close()
+
+
+@pytest.mark.slow
+def test_a_turn_that_breaks_down_strands_no_run_and_no_slot(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of our own after an append: the run is let go of and begun again, its slot is free.
+
+    Nobody is charged with a death, and the log of the program tells of it.
+    """
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    with Engine(url, workflows=[pair], threads=1) as engine:
+        tell = engine.turns.tell
+
+        def break_down(hold: Hold, events: list[NewEvent]) -> None:
+            if any(event.type == "step.succeeded" for event in events):
+                engine.turns.tell = tell  # type: ignore[method-assign]
+                raise RuntimeError("a fault of our own")
+            tell(hold, events)
+
+        engine.turns.tell = break_down  # type: ignore[method-assign]
+        runs = [engine.start(pair) for _ in range(3)]
+        wait_until(lambda: all(run.status == "succeeded" for run in runs), "the runs")
+        lost = [e for run in runs for e in engine.history(run) if e.type == "step.lost"]
+    assert [(e.subject, e.data.get("deaths")) for e in lost] == [("second", None)]
+    assert [r.exc_text for r in caplog.records if getattr(r, "action", "") == "flight_failed"]
 
 
 @contextlib.contextmanager
