@@ -275,7 +275,7 @@ class Driver:
                 return
             try:
                 turn = self.turn(hold)
-            except Exception:
+            except LogError:
                 self.hungry.again(hold)
                 raise
             if turn is not None:
