@@ -167,7 +167,7 @@ class Worker:
             if claim.head.id == run_id:
                 self._open(driver, claim)
             else:
-                self.log.release(claim.head.id, claim.head.tip, due=claim.head.due)
+                self._give_up(claim, claim.head.tip)
 
     def _open(self, driver: Driver, claim: Claim) -> None:
         try:
@@ -203,7 +203,12 @@ class Worker:
     def _leave(self, claim: Claim, tip: Tip) -> None:
         """Leave a claimed run to a better worker, and do not claim it again at once."""
         self._skips[claim.head.id] = clock.real_seconds() + SKIP
-        self.log.release(claim.head.id, tip, due=claim.head.due)
+        self._give_up(claim, tip)
+
+    def _give_up(self, claim: Claim, tip: Tip) -> None:
+        """Let go of a claimed run. What was begun by the dead is due, though its row knew no time."""
+        due = claim.head.due if claim.lost_by is None else clock.now_us()
+        self.log.release(claim.head.id, tip, due=due)
 
     def _adapt(self, hold: Hold) -> c.Command | None:
         """Take a run of another definition, park it, or (None) leave it to a better worker.
