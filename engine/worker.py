@@ -206,7 +206,7 @@ class Worker:
         self._give_up(claim, tip)
 
     def _give_up(self, claim: Claim, tip: Tip) -> None:
-        """Let go of a claimed run. What was begun by the dead is due, though its row knew no time."""
+        """Let go of a claimed run; what the dead began is due, though its row knew no time."""
         due = claim.head.due if claim.lost_by is None else clock.now_us()
         self.log.release(claim.head.id, tip, due=due)
 

@@ -44,7 +44,9 @@ def test_a_run_of_the_dead_that_cannot_be_read_stays_claimable(tmp_path: Path) -
     log.enter(WorkerRow("dead", "dead", "host", 1, 0, 1, ()))
     told = NewEvent("run.started", "run", "", "running", "{}", 1)
     row = Row("running", None, owner="dead")
-    log.append(Append("spoilt", (Write("spoilt", "run", NEW, (told,), row, Headline("quick")),)))
+    log.append(
+        Append("spoilt", (Write("spoilt", "run", NEW, (told,), row, Headline("quick")),))
+    )
     log.close()
     engine = Engine(url, workflows=[quick])
     engine.run_until_idle()
