@@ -47,6 +47,9 @@ class Background:
         self._is_undone = False  # a round failed: what it knew of is to be found anew
         self._more = True  # something may be claimable that is not due: the dead held it
         self._lapse: int | None = None  # when another worker's lease runs out
+        self._is_overdue = (
+            False  # something was left: for others, or locked; asked for once a round
+        )
         self._starved = False  # something may be due, but no slot was free
         self._opens: int | None = None  # when the crew does, if a suspect has it for itself
         self.watched: Callable[[], None] | None = None  # look for ends that others wrote
@@ -141,8 +144,8 @@ class Background:
 
     def _look(self, hints: frozenset[str], *, is_round: bool) -> None:
         """Do one look: what was hinted at, what is due, and once a second everything."""
-        driver = self.driver
-        expire(driver, clock.now_us())
+        driver, begun = self.driver, clock.now_us()
+        expire(driver, begun)
         for run_id in hints:
             hold = driver.holds.get(run_id)
             if hold is not None:
@@ -164,7 +167,7 @@ class Background:
                 self._set_alarm(trigger_due)
             if self._more or self._is_due():
                 self._claim()
-                self._set_alarm(trigger_due)
+                self._set_alarm(trigger_due, after=begun)  # what is left is for others
         if is_round and self.watched is not None:
             self.watched()
 
@@ -180,7 +183,8 @@ class Background:
         is_changed, self._seen = changed != self._seen, changed
         is_undone, self._is_undone = self._is_undone, False
         self._more |= is_undone
-        self._dirty |= is_changed or is_undone or bool(self._orphans) or log_.any_death()
+        is_owed = is_undone or bool(self._orphans) or self._is_overdue
+        self._dirty |= is_changed or is_owed or log_.any_death()
         is_lapse = self._lapse is not None and clock.now_us() >= self._lapse
         if is_full or self._dirty or is_lapse:
             has_lapsed, self._lapse = self.worker.neighbours.lapses()
@@ -202,9 +206,15 @@ class Background:
             self._dirty |= self._more
             self._starved = self._more  # there are others: a freed slot is to be filled at once
 
-    def _set_alarm(self, trigger_due: int | None) -> None:
+    def _set_alarm(self, trigger_due: int | None, *, after: int | None = None) -> None:
         """Note when something is next due; if no slot is free, when one may be: else it pokes."""
-        dues = [self.worker.log.next_due(kinds=("run", "breaker")), trigger_due]
+        log_, kinds = self.worker.log, ("run", "breaker")
+        due = log_.next_due(kinds=kinds)
+        self._is_overdue = after is not None and due is not None and due <= after
+        dues = [
+            log_.next_due(kinds=kinds, after=after) if self._is_overdue else due,
+            trigger_due,
+        ]
         dues += [next_due(hold.run) for hold in list(self.driver.holds.values())]
         if self._starved:  # what is due already waits for a slot
             now = clock.now_us()

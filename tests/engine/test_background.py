@@ -104,6 +104,29 @@ def test_a_run_that_cannot_be_read_keeps_no_other_from_work(
 
 
 @pytest.mark.slow
+def test_a_run_that_is_due_and_for_others_is_not_asked_for_at_every_look(
+    tmp_path: Path,
+) -> None:
+    """No workflow of this program: it rests, and works on as soon as there is something for it."""
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    other = Engine(url, workflows=[pair])
+    foreign = other.start(pair)
+    with Engine(url, workflows=[quick]) as engine:
+
+        def rests() -> bool:
+            before = engine.log.counters.statements
+            clock.real_sleep(1.0)  # twenty looks, of which one asks
+            return engine.log.counters.statements - before < 50
+
+        wait_until(rests, "rest")
+        assert engine.start(quick).result(timeout=20) is None
+        wait_until(rests, "rest")
+        assert foreign.status == "running"
+    with other:
+        wait_until(lambda: foreign.status == "succeeded", "the other's run")
+
+
+@pytest.mark.slow
 def test_what_a_failed_round_knew_of_is_found_by_a_later_one(tmp_path: Path) -> None:
     """No run can be loaded for some rounds, in which one held here ends: its step is asked to stop.
 
