@@ -23,9 +23,10 @@ def _expire(driver: Driver, flight: Flight) -> None:
     with flight.hold.lock:
         if flight.hold.flights.get(flight.step) is not flight:
             return
-        del flight.hold.flights[flight.step]
+        turn = driver.turn(flight.hold, command)  # if the log fails, it is in flight as before
+        if flight.hold.flights.get(flight.step) is flight:
+            del flight.hold.flights[flight.step]
         flight.is_abandoned = True
         flight.is_cancelled = True
-        turn = driver.turn(flight.hold, command)
     if turn is not None:
         driver.launch(turn.flights)

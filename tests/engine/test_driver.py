@@ -1,0 +1,110 @@
+"""Turns that meet, fail or come late: the line, the flights and the slots stay right."""
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.core import commands as c
+from engine.driver import Driver
+from engine.flights import Crew, Flight
+from engine.repository import Hold
+from engine.turn import Turn
+from eventstore import Append, Tip
+from eventstore.errors import StorageBusy
+from playhead import Engine, Workflow, step
+from tests.playhead.served import wait_until
+
+DONE = c.Value(raw=msgspec.Raw(b"null"))
+performed: list[str] = []
+
+
+@step
+def one() -> None:
+    performed.append("one")
+
+
+@step
+def two() -> None:
+    performed.append("two")
+
+
+@step(after=["one"])
+def three() -> None:
+    performed.append("three")
+
+
+@step(after=["one"])
+def four() -> None:
+    performed.append("four")
+
+
+fork = Workflow("fork", steps=[one, two, three, four])
+single = Workflow("single", steps=[one])
+
+
+class Desk(Driver):
+    """A driver whose flights stay on the ground; one turn can be held before it is settled."""
+
+    def __init__(self, engine: Engine, slots: int) -> None:
+        super().__init__(engine.turns, Crew(slots, "desk"))
+        engine.worker.drivers.add(self)
+        self.flights: dict[str, Flight] = {}
+        self.is_held = False
+        self.taken, self.leave = threading.Event(), threading.Event()
+        self.hold: Hold = engine.start_here(
+            fork, {}, key=None, at=None, priority=0, tags=None, driver=self
+        )
+
+    def launch(self, flights: list[Flight]) -> None:
+        self.flights |= {flight.step: flight for flight in flights}
+
+    def settle(self, hold: Hold, turn: Turn) -> None:
+        if self.is_held and not self.taken.is_set():
+            self.taken.set()
+            assert self.leave.wait(30)
+        super().settle(hold, turn)
+
+
+def success(flight: Flight) -> c.Command:
+    return c.Succeed(flight.step, flight.visit, flight.attempt, DONE)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    performed.clear()
+    made = Engine(f"sqlite:///{tmp_path / 'log.db'}", workflows=[fork, single])
+    yield made
+    made.close()
+
+
+def test_a_deadline_that_the_log_does_not_take_is_recorded_later(tmp_path: Path) -> None:
+    """The round fails; the next finds the attempt past its deadline still, and tells of it."""
+    is_over = threading.Event()
+
+    @step(timeout=timedelta(seconds=0.2))
+    def slow() -> None:
+        is_over.wait(30)
+
+    late = Workflow("late", steps=[slow])
+    with Engine(f"sqlite:///{tmp_path / 'log.db'}", workflows=[late]) as engine:
+        append = engine.log.append
+        refused: list[str] = []
+
+        def refuse(wanted: Append) -> list[Tip]:
+            types = [event.type for write in wanted.writes for event in write.events]
+            if "step.failed" in types and not refused:
+                refused.append(wanted.id)
+                raise StorageBusy("another program holds the database")
+            return append(wanted)
+
+        engine.log.append = refuse  # type: ignore[method-assign]
+        run = engine.start(late)
+        try:
+            wait_until(lambda: run.status == "failed", "the deadline", 20)
+        finally:
+            is_over.set()
+        assert refused
