@@ -7,7 +7,7 @@ the turn is taken again.
 
 import contextlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from engine.breakers import BreakerStore
 from engine.core import commands as c
@@ -51,6 +51,7 @@ class Turns:
         self._drained: dict[
             str, int
         ] = {}  # breaker -> generation in which nobody waits any more
+        self.taking: list[str] = []  # runs on which a turn is being taken
         self.on_appended: list[Callable[[Hold, list[NewEvent]], None]] = []
 
     def append_id(self) -> str:
@@ -76,7 +77,7 @@ class Turns:
             KeyTaken: a key of `inbox`, or of what is beside, counts already.
             LogError: the log failed; the hold is stale and is reloaded on the next turn.
         """
-        with hold.lock:
+        with hold.lock, self._taking(hold.run.id):
             for _ in range(TRIES):
                 if hold.stale:
                     self._reload(hold)
@@ -100,6 +101,14 @@ class Turns:
                     hold.stale = True
                     raise
             raise Contended(f"run {hold.run.id} moved on {TRIES} times while a turn was taken")
+
+    @contextlib.contextmanager
+    def _taking(self, run_id: str) -> Iterator[None]:
+        self.taking.append(run_id)
+        try:
+            yield
+        finally:
+            self.taking.remove(run_id)
 
     def _reload(self, hold: Hold) -> None:
         held = (self.worker, hold.tip.epoch)  # the name alone would let in who held it once

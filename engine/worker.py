@@ -238,8 +238,10 @@ class Worker:
         )
 
     def holds(self, run_id: str) -> bool:
-        """Tell whether a run is in anybody's hands here."""
-        return any(run_id in driver.holds for driver in list(self.drivers))
+        """Tell whether a run is in anybody's hands here; the log may know of a turn before us."""
+        return run_id in self.turns.taking or any(
+            run_id in driver.holds for driver in list(self.drivers)
+        )
 
     def let_go(self, run_id: str) -> None:
         """Let go of a run that this worker owns and nobody here holds: a turn on it failed."""

@@ -1,19 +1,20 @@
 """Turns that meet, fail or come late: the line, the flights and the slots stay right."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from engine import background
 from engine.core import commands as c
 from engine.driver import Driver
 from engine.flights import Crew, Flight
 from engine.repository import Hold
 from engine.turn import Turn
-from eventstore import Append, Tip
+from eventstore import Append, Tip, clock
 from eventstore.errors import StorageBusy
 from playhead import Engine, Workflow, step
 from tests.playhead.served import wait_until
@@ -108,3 +109,42 @@ def test_a_deadline_that_the_log_does_not_take_is_recorded_later(tmp_path: Path)
         finally:
             is_over.set()
         assert refused
+
+
+def test_a_start_whose_answer_comes_late_is_nobody_elses(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log knows the run, its starter not yet: the worker does not let go of it meanwhile.
+
+    It would claim it anew, and perform its step a second time beside the first.
+    """
+    monkeypatch.setattr(background, "ROUND", 0.05)
+    with engine:
+        append, owned = engine.log.append, engine.log.owned
+        looks: list[str] = []
+
+        def count(worker: str) -> Mapping[str, tuple[int, int | None]]:
+            looks.append(worker)
+            return owned(worker)
+
+        def delay(wanted: Append) -> list[Tip]:
+            tips = append(wanted)
+            until = len(looks) + 4
+            clock_runs_out = clock.real_seconds() + 20
+            while wanted.writes[0].tip.version == 0 and len(looks) < until:
+                assert clock.real_seconds() < clock_runs_out
+                engine.poke()
+                clock.real_sleep(0.01)
+            return tips
+
+        engine.log.append, engine.log.owned = delay, count  # type: ignore[method-assign]
+        assert engine.start(single).result(timeout=20) is None
+        engine.log.append = append  # type: ignore[method-assign]
+        types = [event.type for event in engine.history(single_id(engine))]
+    assert performed == ["one"]
+    assert "step.lost" not in types
+
+
+def single_id(engine: Engine) -> str:
+    (run,) = engine.runs(workflow="single")
+    return run.id
