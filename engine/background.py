@@ -184,7 +184,8 @@ class Background:
         is_undone, self._is_undone = self._is_undone, False
         self._more |= is_undone
         is_owed = is_undone or bool(self._orphans) or self._is_overdue
-        self._dirty |= is_changed or is_owed or log_.any_death()
+        if is_changed or is_owed or log_.any_death():  # no `|=`: it may be set meanwhile
+            self._dirty = True
         is_lapse = self._lapse is not None and clock.now_us() >= self._lapse
         if is_full or self._dirty or is_lapse:
             has_lapsed, self._lapse = self.worker.neighbours.lapses()

@@ -82,6 +82,22 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     made.close()
 
 
+def test_a_worker_poked_while_it_asks_for_deaths_looks(engine: Engine) -> None:
+    """What it is told in between is not forgotten: a freed slot would stay empty for 30 s."""
+    desk = Desk(engine, slots=2)
+    looker = background.Background(engine.worker, desk, lambda **_: None, 0.0)
+    looker._is_news()
+    looker._dirty = False
+
+    def nobody_died() -> bool:
+        looker.poke()
+        return False
+
+    engine.log.any_death = nobody_died  # type: ignore[method-assign]
+    looker._is_news()
+    assert looker._dirty
+
+
 def test_a_deadline_that_the_log_does_not_take_is_recorded_later(tmp_path: Path) -> None:
     """The round fails; the next finds the attempt past its deadline still, and tells of it."""
     is_over = threading.Event()
