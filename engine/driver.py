@@ -4,25 +4,25 @@ The thread that finished a step goes on with its successor; further starts go to
 the crew. In the caller's thread everything happens one after the other, in a fixed order.
 """
 
-import asyncio
 import contextlib
 import itertools
-import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from engine.core import commands as c
 from engine.errors import StorageError
 from engine.flights import Crew, Flight, Slot
 from engine.hungry import Hungry
 from engine.loops import EngineLoop
+from engine.outages import broke_down, waits
 from engine.repository import Hold
 from engine.turn import Turn
 from engine.turns import Lost, Turns
 from eventstore import clock
 from eventstore.errors import LogError
 
-log = logging.getLogger("playhead.engine")
+T = TypeVar("T")
 RETRY_AFTER = (0.05, 0.2, 1.0, 2.0)  # real seconds between tries while the storage fails
 
 
@@ -44,18 +44,21 @@ class Driver:
     def turn(self, hold: Hold, *commands: c.Command, own: Flight | None = None) -> Turn | None:
         """Take a turn on a run and see to what it started; None: the run is lost to another."""
         crew = None if self.stopping else self.crew
-        try:
-            turn = self.turns.take(hold, commands, crew=crew, own=own)
-        except Lost:
-            self._forget(hold)
-            return None
-        except LogError:
-            raise
-        except Exception:
-            self._drop(hold)
-            raise
-        self.settle(hold, turn)
-        return turn
+        with hold.lock:  # until it is settled: else a later turn could be settled before
+            if hold.is_lost:  # while this waited for the lock
+                self._forget(hold)
+                return None
+            try:
+                turn = self.turns.take(hold, commands, crew=crew, own=own)
+            except Lost:
+                self._forget(hold)
+                return None
+            except Exception as error:
+                if not isinstance(error, LogError):
+                    self._drop(hold)
+                raise
+            self.settle(hold, turn)
+            return turn
 
     def _drop(self, hold: Hold) -> None:
         """Let a run be in nobody's hands: how it stands is not known. The worker lets go of it."""
@@ -63,6 +66,7 @@ class Driver:
             flight.is_abandoned = True
             flight.cancel()
         hold.flights.clear()
+        hold.is_lost = True  # who waits for its lock is not to go on with it, without these
         self._forget(hold)
 
     def settle(self, hold: Hold, turn: Turn) -> None:
@@ -99,7 +103,7 @@ class Driver:
             if self.inline is not None:
                 self.inline.append(flight)
             elif self.loop is not None and self.is_async(flight):
-                self._fly_async(flight)
+                self._fly_async(self.loop, flight)
             else:
                 self.crew.dispatch(lambda flight=flight: self._fly_alone(flight))  # type: ignore[misc]
 
@@ -111,13 +115,15 @@ class Driver:
 
     def _fly_alone(self, flight: Flight) -> None:
         """Do as `fly` does in a thread of the crew: what it raises reaches nobody else."""
-        try:
+        with self._telling(flight):
             self.fly(flight)
-        except Exception as error:
-            log.exception(
-                "step %s of run %s, or what follows it, could not be recorded; it is begun again",
-                flight.step, flight.hold.run.id, extra={"action": "flight_failed"},
-            )  # fmt: skip
+
+    @contextlib.contextmanager
+    def _telling(self, flight: Flight) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - it is told
+            broke_down(flight, error)
             if self.on_fatal is not None:
                 self.on_fatal(error)
 
@@ -137,16 +143,20 @@ class Driver:
 
     def attempt(self, flight: Flight) -> c.Command | None:
         """Perform an attempt; while its values cannot be read, wait. None: it is given up."""
-        for tries in itertools.count():
+        return self._patiently(flight, lambda: self.turns.performer.attempt(flight))
+
+    def _patiently(self, flight: Flight, act: Callable[[], T | None]) -> T | None:
+        tries = itertools.count()
+        while not flight.is_abandoned:  # it may be so before it began
             try:
-                return self.turns.performer.attempt(flight)
+                return act()
             except LogError as error:
-                if not self._bears(error, flight, tries):
-                    return None
-        raise AssertionError("unreachable: counting has no end")
+                if not self._bears(error, flight, next(tries)):
+                    break
+        return None
 
     def _bears(self, error: LogError, flight: Flight, tries: int) -> bool:
-        """Wait a while for a storage that fails; False: nobody waits for this flight any more.
+        """Wait a while for a storage that fails; False: it is not tried again.
 
         Raises:
             StorageError: the caller drives, and hears of it.
@@ -160,18 +170,12 @@ class Driver:
             return False
         pause = RETRY_AFTER[min(tries, len(RETRY_AFTER) - 1)]
         if not tries:  # once, however long it takes
-            log.error(
-                "step %s in run %s waits for the log, trying again: %s",
-                flight.step, flight.hold.run.id, error, extra={"action": "storage_failed"},
-            )  # fmt: skip
+            waits(flight, error)
         clock.real_sleep(pause)
         return True
 
     def land(self, flight: Flight, command: c.Command) -> Flight | None:
         """Record an attempt's outcome; give the flight that goes on in the same slot, if any."""
-        if flight.is_abandoned:
-            self.give_back(flight)
-            return None
         turn = self._record(flight, command)
         if turn is None:
             self.give_back(flight)
@@ -183,7 +187,7 @@ class Driver:
                 self.give_back(flight)
                 return None
         for successor in turn.flights:
-            if successor.slot is Slot.ALONE:  # the suspect has ended
+            if successor.slot is flight.slot is Slot.ALONE:  # the suspect has ended
                 successor.slot = self.crew.mingle()
         first, *rest = turn.flights
         self.launch(rest)
@@ -220,26 +224,22 @@ class Driver:
     def _record(self, flight: Flight, command: c.Command) -> Turn | None:
         """Take the turn that records an outcome; while the storage fails, try again."""
         own = None if flight.slot is Slot.ASYNC else flight
-        for tries in itertools.count():
-            try:
-                return self.turn(flight.hold, command, own=own)
-            except LogError as error:
-                if not self._bears(error, flight, tries):
-                    return None
-        raise AssertionError("unreachable: counting has no end")
+        return self._patiently(flight, lambda: self.turn(flight.hold, command, own=own))
 
-    def _fly_async(self, flight: Flight) -> None:
+    def _fly_async(self, loop: EngineLoop, flight: Flight) -> None:
         """Perform an async attempt on the loop; its outcome is recorded on another thread."""
-        loop = self.loop
-        if loop is None:
-            raise AssertionError("an async flight needs the loop")
 
         async def perform() -> None:
-            command = await self._attempt_async(flight)
-            if command is None:
+            with self._telling(flight):
+                try:
+                    command = await self._attempt_async(loop, flight)
+                    if command is not None:
+                        await loop.run_in_executor(None, self._land_async, flight, command)
+                        return
+                except Exception:
+                    self.give_back(flight)
+                    raise
                 self.give_back(flight)
-                return
-            await loop.run_in_executor(None, self._land_async, flight, command)
 
         def begin() -> None:
             task = loop.create_task(perform())
@@ -249,15 +249,16 @@ class Driver:
         tasks = self._tasks
         loop.call_soon_threadsafe(begin)
 
-    async def _attempt_async(self, flight: Flight) -> c.Command | None:
-        loop = asyncio.get_running_loop()
-        for tries in itertools.count():
+    async def _attempt_async(self, loop: EngineLoop, flight: Flight) -> c.Command | None:
+        tries = itertools.count()
+        while not flight.is_abandoned:
             try:
                 return await self.turns.performer.attempt_async(flight)
             except LogError as error:
-                if not await loop.run_in_executor(None, self._bears, error, flight, tries):
-                    return None
-        raise AssertionError("unreachable: counting has no end")
+                again = loop.run_in_executor(None, self._bears, error, flight, next(tries))
+                if not await again:
+                    break
+        return None
 
     _tasks: set[object] = set()  # noqa: RUF012 - the loop keeps only weak references
 

@@ -7,6 +7,7 @@ import logging
 import threading
 
 from engine.failures import in_short
+from engine.flights import Flight
 from engine.health import Pulse
 from engine.turns import Lost
 from eventstore import clock
@@ -60,3 +61,19 @@ class Outages:
             seconds = clock.real_seconds() - self._since
             what = "the log answers" if self._is_of_log else f"{work} succeeds"
         log.warning("%s again, after %.1f s", what, seconds, extra={"action": "worker_goes_on"})
+
+
+def waits(flight: Flight, error: LogError) -> None:
+    """Tell that an attempt's values or outcome wait for the log."""
+    log.error(
+        "step %s in run %s waits for the log, trying again: %s",
+        flight.step, flight.hold.run.id, error, extra={"action": "storage_failed"},
+    )  # fmt: skip
+
+
+def broke_down(flight: Flight, error: Exception) -> None:
+    """Tell that the turn after an attempt broke down, by a fault that nobody has foreseen."""
+    log.error(
+        "step %s of run %s, or what follows it, could not be recorded; it is begun again",
+        flight.step, flight.hold.run.id, exc_info=error, extra={"action": "flight_failed"},
+    )  # fmt: skip

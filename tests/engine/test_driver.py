@@ -7,14 +7,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from freezegun import freeze_time
 
 from engine import background
 from engine.core import commands as c
+from engine.core.run import StepState
 from engine.driver import Driver
-from engine.flights import Crew, Flight
+from engine.flights import Crew, Flight, Slot
 from engine.repository import Hold
 from engine.turn import Turn
-from eventstore import Append, Tip, clock
+from engine.worker import ASYNC_SLOTS
+from eventstore import Append, NewEvent, Tip, clock
 from eventstore.errors import StorageBusy
 from playhead import Engine, Workflow, step
 from tests.playhead.served import wait_until
@@ -82,6 +85,72 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     made.close()
 
 
+def test_the_later_of_two_turns_decides_whether_a_run_stands_in_line(engine: Engine) -> None:
+    """A turn that owed nothing is settled late: the one after it owes starts, and stands in line.
+
+    Else a run whose slots were taken would wait for ever, with nothing of it in flight.
+    """
+    desk = Desk(engine, slots=2)
+    desk.is_held = True
+    first = threading.Thread(target=desk.turn, args=(desk.hold,))
+    second = threading.Thread(target=desk.turn, args=(desk.hold, success(desk.flights["one"])))
+    first.start()
+    assert desk.taken.wait(30)
+    second.start()
+    second.join(0.5)  # it may be kept waiting
+    desk.leave.set()
+    for thread in (first, second):
+        thread.join(30)
+    assert set(desk.hold.run.ready) == {"three", "four"}
+    assert len(desk.hungry) == 1
+
+
+def test_who_waited_for_a_run_whose_turn_broke_down_does_not_go_on_with_it(
+    engine: Engine,
+) -> None:
+    """Its other attempts are given up: who held the run still would wait for them for ever."""
+    desk = Desk(engine, slots=2)
+
+    def break_down(hold: Hold, events: list[NewEvent]) -> None:
+        raise RuntimeError("a fault of our own")
+
+    engine.turns.tell, tell = break_down, engine.turns.tell  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        desk.turn(desk.hold, success(desk.flights["one"]))
+    engine.turns.tell = tell  # type: ignore[method-assign]
+    assert desk.turn(desk.hold, success(desk.flights["two"])) is None
+    assert not desk.holds
+    assert not desk.hungry
+
+
+def test_an_attempt_given_up_before_it_began_is_not_performed(engine: Engine) -> None:
+    """Its run was let go of while it waited for its thread; its slot is free again."""
+    desk = Desk(engine, slots=2)
+    desk.stopping = True
+    desk.release(desk.hold, "its worker shut down")
+    for name in ("one", "two"):
+        desk.fly(desk.flights[name])
+    assert performed == []
+    assert desk.crew.free == 2
+
+
+def test_a_suspect_that_starts_beside_what_follows_another_step_stays_alone(
+    engine: Engine,
+) -> None:
+    """It has waited for its 10 s; the step beside it has the slot of the one that has ended."""
+    with freeze_time("2030-01-01") as frozen:
+        desk = Desk(engine, slots=3)
+        desk.hold.run.steps["four"] = StepState(deaths=2)
+        assert desk.crew.take(suspect=True) is None
+        frozen.tick(timedelta(seconds=10))
+        first = desk.flights["one"]
+        following = desk.land(first, success(first))
+        assert following is not None
+        slots = {following.step: following.slot, "four": desk.flights["four"].slot}
+        assert slots == {"three": Slot.THREAD, "four": Slot.ALONE}
+        assert desk.crew.is_shut()
+
+
 def test_a_worker_poked_while_it_asks_for_deaths_looks(engine: Engine) -> None:
     """What it is told in between is not forgotten: a freed slot would stay empty for 30 s."""
     desk = Desk(engine, slots=2)
@@ -125,6 +194,39 @@ def test_a_deadline_that_the_log_does_not_take_is_recorded_later(tmp_path: Path)
         finally:
             is_over.set()
         assert refused
+
+
+def test_an_async_attempt_whose_turn_breaks_down_gives_its_slot_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one on a thread does; the program's log tells of it, and the run goes on."""
+    monkeypatch.setattr(background, "ROUND", 0.1)  # twice one until the run is let go of
+
+    @step
+    async def swift() -> None:
+        return None
+
+    @step(after=["swift"])
+    async def then() -> None:
+        return None
+
+    course = Workflow("course", steps=[swift, then])
+    with Engine(f"sqlite:///{tmp_path / 'log.db'}", workflows=[course]) as engine:
+        tell = engine.turns.tell
+
+        def break_down(hold: Hold, events: list[NewEvent]) -> None:
+            if any(event.type == "step.succeeded" for event in events):
+                engine.turns.tell = tell  # type: ignore[method-assign]
+                raise RuntimeError("a fault of our own")
+            tell(hold, events)
+
+        engine.turns.tell = break_down  # type: ignore[method-assign]
+        run = engine.start(course)
+        wait_until(lambda: run.status == "succeeded", "the run", 20)
+        driver = engine.live_driver()
+        assert driver is not None
+        wait_until(lambda: driver.crew.async_free == ASYNC_SLOTS, "the slots", 10)
+    assert [r.exc_text for r in caplog.records if getattr(r, "action", "") == "flight_failed"]
 
 
 def test_a_start_whose_answer_comes_late_is_nobody_elses(
