@@ -43,8 +43,8 @@ class Driver:
 
     def turn(self, hold: Hold, *commands: c.Command, own: Flight | None = None) -> Turn | None:
         """Take a turn on a run and see to what it started; None: the run is lost to another."""
-        crew = None if self.stopping else self.crew
         with hold.lock:  # until it is settled: else a later turn could be settled before
+            crew = None if self.stopping else self.crew
             if hold.is_lost:  # while this waited for the lock
                 self._forget(hold)
                 return None

@@ -123,6 +123,29 @@ def test_who_waited_for_a_run_whose_turn_broke_down_does_not_go_on_with_it(
     assert not desk.hungry
 
 
+def test_a_turn_that_waited_while_its_run_was_let_go_of_begins_nothing(engine: Engine) -> None:
+    """The worker stops meanwhile: what it lets go of is begun by others, not by both."""
+    desk = Desk(engine, slots=2)
+    lock = desk.hold.lock
+
+    class Waited:
+        """Somebody else has the lock, and lets go of the run."""
+
+        def __enter__(self) -> None:
+            desk.hold.lock = lock
+            desk.stopping = True
+            desk.release(desk.hold, "its worker shut down")
+            lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            lock.release()
+
+    desk.hold.lock = Waited()  # type: ignore[assignment]
+    turn = desk.turn(desk.hold, success(desk.flights["one"]), own=desk.flights["one"])
+    assert turn is None or not turn.flights
+    assert not desk.holds
+
+
 def test_an_attempt_given_up_before_it_began_is_not_performed(engine: Engine) -> None:
     """Its run was let go of while it waited for its thread; its slot is free again."""
     desk = Desk(engine, slots=2)
