@@ -13,7 +13,7 @@ from engine.driver import Driver
 from engine.expiring import expire
 from engine.health import Pulse
 from engine.loops import LoopThread
-from engine.outages import Outages
+from engine.outages import RENEWING, Outages
 from engine.repository import Hold
 from engine.worker import Worker
 from eventstore import Listener, clock
@@ -21,7 +21,7 @@ from eventstore import Listener, clock
 ROUND = 1.0  # real seconds: the slow poll beneath the hints
 FULL_ROUND = 30  # rounds: then the database is asked even if nobody seems to have written
 SLICE = 0.05  # real seconds: how soon a frozen clock that was moved is noticed
-LOOKING, RENEWING = "looking for work", "renewing the lease"  # what the two threads do
+LOOKING = "looking for work"  # what one of the two threads does; the other is RENEWING
 
 
 class Background:
@@ -98,12 +98,7 @@ class Background:
 
     def _keep_lease(self) -> None:
         while not self._stop.wait(self.worker.lease / clock.SECOND / 3):
-            try:
-                self._renew()
-                self._outages.went(RENEWING)
-            except Exception as error:  # noqa: BLE001 - it is told, and tried again
-                words = "the lease could not be renewed, trying again"
-                self._outages.failed(RENEWING, error, words, "lease_failed")
+            self._outages.renews(self._renew)
 
     def _renew(self) -> None:
         """Renew; the write itself is no reason to look at the database.

@@ -10,7 +10,9 @@ from engine.core.run import next_due
 from engine.driver import Driver
 from engine.errors import ClockStandsStill, PlayheadError, RunCancelled
 from engine.flights import Crew, Flight
+from engine.health import Pulse
 from engine.host import Host
+from engine.outages import Outages
 from engine.repository import Hold
 from engine.runs import result_of
 from eventstore import clock
@@ -34,11 +36,12 @@ class Heartbeat:
         worker.begin()
         if self._engine.is_open or self._engine.is_private:
             return
-        every = worker.lease / clock.SECOND / 3
+        lease = worker.lease / clock.SECOND
+        outages = Outages(Pulse(lease))
 
         def keep() -> None:
-            while not self._stop.wait(every):
-                worker.renew()
+            while not self._stop.wait(lease / 3):
+                outages.renews(worker.renew)
 
         self._thread = threading.Thread(target=keep, name="playhead-lease", daemon=True)
         self._thread.start()

@@ -5,6 +5,7 @@ A database may be away for hours, and is asked every few seconds.
 
 import logging
 import threading
+from collections.abc import Callable
 
 from engine.failures import in_short
 from engine.flights import Flight
@@ -14,6 +15,7 @@ from eventstore import clock
 from eventstore.errors import LogError
 
 log = logging.getLogger("playhead.engine")
+RENEWING = "renewing the lease"
 
 
 class Outages:
@@ -61,6 +63,15 @@ class Outages:
             seconds = clock.real_seconds() - self._since
             what = "the log answers" if self._is_of_log else f"{work} succeeds"
         log.warning("%s again, after %.1f s", what, seconds, extra={"action": "worker_goes_on"})
+
+    def renews(self, renew: Callable[[], None]) -> None:
+        """Renew a lease; a failure is told, and the next round tries again."""
+        try:
+            renew()
+            self.went(RENEWING)
+        except Exception as error:  # noqa: BLE001 - it is told
+            words = "the lease could not be renewed, trying again"
+            self.failed(RENEWING, error, words, "lease_failed")
 
 
 def waits(flight: Flight, error: LogError) -> None:
