@@ -40,6 +40,7 @@ class Background:
         self._threads: list[threading.Thread] = []
         self._loop: LoopThread | None = None
         self._due: int | None = 0  # when something is next due; 0: look now
+        self._expected: list[int] = []  # told while the alarm is set
         self._dirty = True  # somebody may have appended
         self._seen = -1
         self._rounds = 0
@@ -91,6 +92,7 @@ class Background:
 
     def expect(self, due: int) -> None:
         """Be told that something will be due."""
+        self._expected.append(due)
         if self._due is None or due < self._due:
             self._due = due
             if self._listener is not None:
@@ -205,6 +207,8 @@ class Background:
     def _set_alarm(self, trigger_due: int | None, *, after: int | None = None) -> None:
         """Note when something is next due; if no slot is free, when one may be: else it pokes."""
         log_, kinds = self.worker.log, ("run", "breaker")
+        expected: list[int] = []
+        self._expected = expected  # what was told before is in the log
         due = log_.next_due(kinds=kinds)
         self._is_overdue = after is not None and due is not None and due <= after
         dues = [
@@ -216,6 +220,8 @@ class Background:
             now = clock.now_us()
             dues = [self._opens, *(due for due in dues if due is not None and due > now)]
         self._due = min((due for due in dues if due is not None), default=None)
+        for due in expected:  # the log was asked too early for these
+            self._due = due if self._due is None else min(due, self._due)
 
     def _turn(self, hold: Hold) -> None:
         turn = self.driver.turn(hold)

@@ -2,12 +2,14 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 
 from engine import background
+from engine.driver import Driver
+from engine.flights import Crew
 from engine.repository import Hold
 from eventstore import (
     NEW,
@@ -198,6 +200,25 @@ def test_a_turn_that_breaks_down_strands_no_run_and_no_slot(
         lost = [e for run in runs for e in engine.history(run) if e.type == "step.lost"]
     assert [(e.subject, e.data.get("deaths")) for e in lost] == [("second", None)]
     assert [r.exc_text for r in caplog.records if getattr(r, "action", "") == "flight_failed"]
+
+
+def test_what_will_be_due_is_not_forgotten_while_the_alarm_is_set(tmp_path: Path) -> None:
+    """The log was asked, then a run was told of: it would be begun up to a second late."""
+    engine = Engine(f"sqlite:///{tmp_path / 'log.db'}", workflows=[quick])
+    driver = Driver(engine.turns, Crew(1, "crew"))
+    looker = background.Background(engine.worker, driver, lambda **_: None, 0.0)
+    next_due = engine.log.next_due
+
+    def answer_late(*, kinds: Collection[str], after: int | None = None) -> int | None:
+        due = next_due(kinds=kinds, after=after)
+        looker.expect(5)
+        return due
+
+    looker._due = None
+    engine.log.next_due = answer_late  # type: ignore[method-assign]
+    looker._set_alarm(None)
+    assert looker._due == 5
+    engine.close()
 
 
 @contextlib.contextmanager
