@@ -78,11 +78,13 @@ class Writer:
         database = self._database
         long = any(isinstance(ticket, Job) and ticket.long for ticket in tickets)
         session = database.begin(long=long)
-        committing = False
+        is_begun, committing = True, False
         try:
             if not careful and not self._hope(session, tickets):
+                is_begun = False
                 database.rollback(session)
                 session = database.begin(long=long)
+                is_begun = True
                 careful = True
             if careful:
                 for ticket in tickets:
@@ -93,6 +95,8 @@ class Writer:
             database.commit(session, sum(entry.size for entry in done))
             committing = False
         except BaseException as error:
+            if not is_begun:
+                raise
             went_through = committing and session.is_at_rest
             database.rollback(session)
             if went_through and not isinstance(error, Exception):

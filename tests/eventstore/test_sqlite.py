@@ -250,6 +250,30 @@ def test_a_locked_database_is_waited_for_and_then_told(path, file_log):
     other.close()
 
 
+def test_a_database_locked_between_two_tries_of_one_append_is_told_and_survived(path, file_log):
+    """What was not begun a second time is not undone a second time: that freed what others had."""
+    tip = birth(file_log, "s")
+    step(file_log, "s", tip)
+    database = file_log.database
+    database.patience.seconds = 0.3
+    other = sqlite3.connect(path, isolation_level=None)
+    rollback = database.rollback
+
+    def come_between(session):
+        rollback(session)
+        other.execute("BEGIN IMMEDIATE")
+        database.rollback = rollback
+
+    database.rollback = come_between
+    with pytest.raises(StorageBusy, match="stop it"):
+        step(file_log, "s", tip)  # refused, but first it is looked at
+    other.execute("COMMIT")
+    other.close()
+    with pytest.raises(WrongExpectedVersion):
+        step(file_log, "s", tip)
+    birth(file_log, "t")
+
+
 @pytest.mark.parametrize("suffix", ["", "-wal"])
 def test_a_deleted_or_replaced_file_is_noticed(path, file_log, suffix):
     """Hazard 9: with the next renewal of a lease the log says that its file is gone, and stops."""
