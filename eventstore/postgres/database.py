@@ -183,7 +183,7 @@ class Postgres:
         """Give the rows of one SELECT, asked again if the connection was lost."""
         self.ready()
         self.count(1)
-        until = clock.real_seconds() + patience.PATIENCE
+        until = 0.0
         while True:
             session = self.patiently_connect(self._readers.take)
             session.raw.longest = silence.LONG if long else silence.LONGEST
@@ -192,7 +192,9 @@ class Postgres:
             except psycopg.Error as error:
                 self._readers.lose(session)
                 may_pass = faults.is_lost(error) or faults.is_passing(error)
-                if not may_pass or clock.real_seconds() > until:
+                now = clock.real_seconds()  # a silence alone may have taken longer
+                until = until or now + patience.PATIENCE
+                if not may_pass or now > until:
                     raise faults.translate(error, self.place) from error
                 clock.real_sleep(0.02 * clock.chance())
             except BaseException:

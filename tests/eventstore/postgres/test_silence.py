@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from eventstore import clock, open_log
-from eventstore.postgres import silence
+from eventstore.postgres import patience, silence
 from eventstore.postgres.silence import Silent
 from eventstore.testing.facts import birth, fact, step
 
@@ -62,6 +62,19 @@ def test_a_read_given_to_a_frozen_backend_is_asked_anew(own_postgres, brief, log
     with own_postgres.frozen(reader.raw.info.backend_pid):
         assert log.head("s") is not None
     assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("read", ["head", "load", "read"])
+def test_a_silence_longer_than_our_patience_is_no_end_of_it(
+    own_postgres, brief, log, monkeypatch, read
+):
+    """As 15 s are to 10 s by default; the read is asked anew all the same."""
+    monkeypatch.setattr(patience, "PATIENCE", 0.3)
+    birth(log, "s")
+    log.head("s")
+    (reader,) = log.database._readers._idle
+    with own_postgres.frozen(reader.raw.info.backend_pid):
+        assert getattr(log, read)("s")
 
 
 def test_a_transaction_of_many_statements_is_given_up_too(own_postgres, brief, log):
