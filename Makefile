@@ -11,7 +11,7 @@ READY := $(VENV)/.ready-$(shell pwd -P | cksum | cut -d ' ' -f 1)
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench clean
+.PHONY: help setup demo test check fix bench soak clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ fix: $(READY) ## Format, and mend what ruff can mend
 
 bench: $(READY) ## Measure
 	@$(PY) -m benchmarks.bench $(ARGS)
+
+soak: $(READY) ## Kill daemons at random on a log of each kind, and judge what is left
+	@$(PY) -m tests.soak $(ARGS)
 
 clean: ## Delete .venv and the caches of the tools
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

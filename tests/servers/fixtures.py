@@ -35,7 +35,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def _postgres() -> Iterator[Any]:
     """One server for the whole of pytest, made when the first test asks; or why there is none."""
     try:
-        server = _server()
+        server = find_server()
     except Missing as missing:
         yield str(missing)
         return
@@ -43,7 +43,8 @@ def _postgres() -> Iterator[Any]:
     server.close()
 
 
-def _server() -> Any:
+def find_server() -> Any:
+    """Give the server that was named, or one made here; who takes it closes it."""
     try:
         import psycopg  # noqa: F401, PLC0415 - a bare clone may be without
     except ImportError:
