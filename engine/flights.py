@@ -14,9 +14,8 @@ from collections.abc import Awaitable, Callable
 from engine.repository import Hold
 from eventstore import clock
 
-ISOLATION = (
-    10 * clock.SECOND
-)  # nothing else starts in a suspect's first 10 s, or while it waits
+# Nothing else starts in a suspect's first 10 s, or while it waits.
+ISOLATION = 10 * clock.SECOND
 
 
 class Slot(enum.Enum):

@@ -48,9 +48,8 @@ class Turns:
         self.worker = worker
         self._ids = itertools.count(1)
         self._specs: dict[str, dict[str, BreakerSpec]] = {}
-        self._drained: dict[
-            str, int
-        ] = {}  # breaker -> generation in which nobody waits any more
+        # breaker -> generation in which nobody waits any more
+        self._drained: dict[str, int] = {}
         self.taking: list[str] = []  # runs on which a turn is being taken
         self.on_appended: list[Callable[[Hold, list[NewEvent]], None]] = []
 

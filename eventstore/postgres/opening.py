@@ -58,9 +58,8 @@ class Server(msgspec.Struct, frozen=True):
     """What was found out about a server at the start."""
 
     version: int
-    is_pooled: (
-        bool  # a pooler stands between: no session of ours lasts longer than a transaction
-    )
+    # A pooler stands between: no session of ours lasts longer than a transaction.
+    is_pooled: bool
 
 
 def connect(

@@ -10,7 +10,6 @@ import pytest
 from engine import background
 from engine.driver import Driver
 from engine.flights import Crew
-from engine.repository import Hold
 from eventstore import (
     NEW,
     Append,
@@ -25,6 +24,7 @@ from eventstore import (
 )
 from eventstore.errors import StorageBusy
 from playhead import Context, Engine, Workflow, step
+from tests.engine.hurting import break_down_once
 from tests.playhead.served import wait_until
 
 
@@ -186,15 +186,7 @@ def test_a_turn_that_breaks_down_strands_no_run_and_no_slot(
     """
     url = f"sqlite:///{tmp_path / 'log.db'}"
     with Engine(url, workflows=[pair], threads=1) as engine:
-        tell = engine.turns.tell
-
-        def break_down(hold: Hold, events: list[NewEvent]) -> None:
-            if any(event.type == "step.succeeded" for event in events):
-                engine.turns.tell = tell  # type: ignore[method-assign]
-                raise RuntimeError("a fault of our own")
-            tell(hold, events)
-
-        engine.turns.tell = break_down  # type: ignore[method-assign]
+        break_down_once(engine)
         runs = [engine.start(pair) for _ in range(3)]
         wait_until(lambda: all(run.status == "succeeded" for run in runs), "the runs")
         lost = [e for run in runs for e in engine.history(run) if e.type == "step.lost"]

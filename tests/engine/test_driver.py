@@ -20,6 +20,7 @@ from engine.worker import ASYNC_SLOTS
 from eventstore import Append, NewEvent, Tip, clock
 from eventstore.errors import StorageBusy
 from playhead import Engine, Workflow, step
+from tests.engine.hurting import break_down_once
 from tests.playhead.served import wait_until
 
 DONE = c.Value(raw=msgspec.Raw(b"null"))
@@ -235,15 +236,7 @@ def test_an_async_attempt_whose_turn_breaks_down_gives_its_slot_back(
 
     course = Workflow("course", steps=[swift, then])
     with Engine(f"sqlite:///{tmp_path / 'log.db'}", workflows=[course]) as engine:
-        tell = engine.turns.tell
-
-        def break_down(hold: Hold, events: list[NewEvent]) -> None:
-            if any(event.type == "step.succeeded" for event in events):
-                engine.turns.tell = tell  # type: ignore[method-assign]
-                raise RuntimeError("a fault of our own")
-            tell(hold, events)
-
-        engine.turns.tell = break_down  # type: ignore[method-assign]
+        break_down_once(engine)
         run = engine.start(course)
         wait_until(lambda: run.status == "succeeded", "the run", 20)
         driver = engine.live_driver()
